@@ -6,6 +6,7 @@ Vocabulary of the kernel (Linux's memory-barriers.txt), ordering in the name:
     load_acquire store_release   orders later / earlier accesses of this thread     (LLVM acquire / release)
     cmpxchg xchg fetch_*         atomic read-modify-write and full barrier          (LLVM seq_cst)
     mb rmb wmb                   full / read / write barrier                        (LLVM fence)
+    barrier                      the compiler alone keeps the order                 (LLVM fence, singlethread)
 
 `m` is the arena, `at` a word index. Compiled, they are LLVM atomics of natural alignment; interpreted, plain accesses of
 `m.words` under one lock, so that Python threads running twins keep the atomicity that the compiled code has.
@@ -38,9 +39,9 @@ def _rmw(operation):
     return lambda builder, m, at, value: builder.atomic_rmw(operation, word_pointer(builder, m, at), value, "seq_cst")
 
 
-def _fence(ordering):
+def _fence(ordering, scope=None):
     def emit(builder):
-        builder.fence(ordering)
+        builder.fence(ordering, scope)
 
     return emit
 
@@ -132,6 +133,12 @@ def rmb():
 @lowered_by(_fence("release"))
 def wmb():
     """Write barrier: earlier stores before later stores. Returns 0."""
+    return 0
+
+
+@lowered_by(_fence("seq_cst", "singlethread"))
+def barrier():
+    """Compiler barrier: no instruction, but no access moves across it. The other side runs membarrier(). Returns 0."""
     return 0
 
 

@@ -1,0 +1,165 @@
+"""dirty log: take the dirty pages of a machine without mmu_lock.
+
+Counterpart in Linux: kvm_get_dirty_log_protect() and kvm_clear_dirty_log_protect(), which hold mmu_lock for write.
+
+Owns       VM.dirty[w]      64 gfns a word; a bit is set by a fault after its spte and rmap entry are visible
+           VM.snapshot[w]   the bits taken by the harvest that is under way or not committed yet
+Guarantees H1  a store that retires after harvest() returned faulted first, or its gfn is in a later snapshot        (I-1, I-7)
+           H2  a bit taken is in the snapshot until commit() or merge_back(): a failed copy loses nothing
+           H3  the last harvest, with every vCPU parked, leaves nothing behind: their fault paths are over           (I-8)
+Context    no lock held; sleeps never; one harvester a machine (VM.harvester, a bit lock)
+Readers    vCPUs set bits and fault throughout; a zapper may free and reuse any spte under us (rmap.py, R-5, R-6)
+Progress   lock-free; a walk that meets RESTART_LIMIT foreign markers finishes under mmu_lock
+"""
+
+from __future__ import annotations
+
+from gnomon.lang import kernel
+from gnomon.lang.arith import ctz, popcount
+from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_and, fetch_or, mb, read_once, store_release, write_once, xchg
+from gnomon.mmu.design import DESIGN_FORWARD_WALK
+from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_walk
+from gnomon.mmu.slot import backing
+from gnomon.mmu.vcpu import flush_remote_tlbs
+from gnomon.mmu.vm import VM
+from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
+from gnomon.sync.spinlock import spin_lock, spin_unlock
+
+BUSY = -1
+
+
+@kernel
+def dirty_words(m, vm):
+    """Words of a bitmap of this machine."""
+    return (read_once(m, vm + VM.pages) + 63) >> 6
+
+
+@kernel
+def protect_locked(m, vm, head):
+    """A walk that gave up, again under mmu_lock, where no marker is foreign. Returns sptes changed."""
+    spin_lock(m, vm + VM.mmu_lock)
+    found = rmap_walk(m, head, PROTECT_DIRTY, 0)
+    spin_unlock(m, vm + VM.mmu_lock)
+    fetch_add(m, vm + VM.rmap_locked, 1)
+    return found & CHANGED_MASK
+
+
+@kernel
+def protect_word(m, t, vm, w, bits):
+    """Write-protect the pages of `bits` of word `w`. Returns sptes changed."""
+    forward = read_once(m, vm + VM.design) & DESIGN_FORWARD_WALK
+    rmap = read_once(m, vm + VM.rmap) + (w << 6)
+    changed = 0
+    restarts = 0
+    rcu_read_lock(m, t)
+    while bits:
+        head = rmap + ctz(bits)
+        bits = bits & (bits - 1)
+        found = rmap_walk(m, head, PROTECT_DIRTY, forward)
+        if found < 0:
+            rcu_read_unlock(m, t)  # who holds mmu_lock may wait for a grace period
+            found = protect_locked(m, vm, head)
+            rcu_read_lock(m, t)
+        changed += found & CHANGED_MASK
+        restarts += found >> RESTARTS_SHIFT
+    rcu_read_unlock(m, t)
+    if restarts:
+        fetch_add(m, vm + VM.rmap_restarts, restarts)
+    return changed
+
+
+@kernel
+def harvest_word(m, t, vm, w):
+    """Move word `w` of the bitmap to the snapshot and write-protect its pages. Returns the bits taken."""
+    taken = xchg(m, read_once(m, vm + VM.dirty) + w, 0)  # full barrier, pairs with publish(): forbids "bit taken, spte not in the rmap yet"
+    if taken:
+        fetch_or(m, read_once(m, vm + VM.snapshot) + w, taken)
+        fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, taken))
+    return taken
+
+
+@kernel(entry=True)
+def harvest(m, t, vm):
+    """Take every dirty page into the snapshot. Returns how many, or BUSY while another harvest is not committed.
+
+    On return no store to a taken page can retire without faulting first: the TLBs are flushed (H1, I-2)."""
+    if cmpxchg(m, vm + VM.harvester, 0, 1) != 0:
+        return BUSY
+    dirty = read_once(m, vm + VM.dirty)
+    count = 0
+    for w in range(dirty_words(m, vm)):
+        if read_once(m, dirty + w):
+            count += popcount(harvest_word(m, t, vm, w))
+    if count:
+        flush_remote_tlbs(m, vm)
+    fetch_add(m, vm + VM.harvests, 1)
+    fetch_add(m, vm + VM.harvested, count)
+    fetch_add(m, vm + VM.rmap_walks, count)
+    return count
+
+
+@kernel(entry=True)
+def commit(m, vm):
+    """The snapshot reached its reader: forget it, and let the next harvest begin."""
+    for w in range(dirty_words(m, vm)):
+        write_once(m, read_once(m, vm + VM.snapshot) + w, 0)
+    return store_release(m, vm + VM.harvester, 0)  # pairs with the cmpxchg of harvest
+
+
+@kernel(entry=True)
+def merge_back(m, vm):
+    """The snapshot was lost: its pages are dirty again (H2)."""
+    for w in range(dirty_words(m, vm)):
+        at = read_once(m, vm + VM.snapshot) + w
+        bits = read_once(m, at)
+        if bits:
+            fetch_or(m, read_once(m, vm + VM.dirty) + w, bits)
+            write_once(m, at, 0)
+    return store_release(m, vm + VM.harvester, 0)  # pairs with the cmpxchg of harvest
+
+
+@kernel(entry=True)
+def clear_dirty_log(m, t, vm, w, bits):
+    """The clear form: forget and write-protect the pages `bits` of word `w`, read before with no effect. Returns bits that were set.
+
+    The caller copies the pages after this call. 64-page granularity, as KVM_CLEAR_DIRTY_LOG."""
+    taken = fetch_and(m, read_once(m, vm + VM.dirty) + w, ~bits) & bits  # full barrier, as in harvest_word
+    if taken:
+        fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, taken))
+        flush_remote_tlbs(m, vm)
+    return taken
+
+
+@kernel(entry=True)
+def enable_dirty_log(m, vm):
+    """Start logging with every page that has a frame dirty: a page never touched reads as zero and needs no copy."""
+    spin_lock(m, vm + VM.mmu_lock)  # no slow fault is between its look at `logging` and its publish
+    write_once(m, vm + VM.logging, 1)
+    mb()  # pairs with the cmpxchg of make_writable: a fast fault that missed `logging` is seen by the harvest that takes these bits
+    for index in range(read_once(m, vm + VM.pages)):
+        if backing(m, vm, index):
+            fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
+    spin_unlock(m, vm + VM.mmu_lock)
+    return 0
+
+
+@kernel(entry=True)
+def disable_dirty_log(m, vm):
+    """Stop logging and forget what was logged. Protected sptes get W back at their next fault."""
+    spin_lock(m, vm + VM.mmu_lock)
+    write_once(m, vm + VM.logging, 0)
+    for w in range(dirty_words(m, vm)):
+        xchg(m, read_once(m, vm + VM.dirty) + w, 0)
+        write_once(m, read_once(m, vm + VM.snapshot) + w, 0)
+    store_release(m, vm + VM.harvester, 0)
+    spin_unlock(m, vm + VM.mmu_lock)
+    return 0
+
+
+@kernel(entry=True)
+def count_dirty(m, vm):
+    """Pages dirty now, taking nothing."""
+    count = 0
+    for w in range(dirty_words(m, vm)):
+        count += popcount(read_once(m, read_once(m, vm + VM.dirty) + w))
+    return count

@@ -1,0 +1,67 @@
+"""fast page fault: give a write-protected leaf its W back without mmu_lock. Counterpart in Linux: fast_page_fault().
+
+Context    outside guest mode, no lock; inside rcu_read_lock, and the tables are type-stable (S-2): a table freed under us is a table still
+Guarantees F1  W is set only where MMU_W is, by a cmpxchg of the very word that said so (I-5)
+           F2  the gfn that becomes dirty is the one behind the pfn of that word, so a table reused for another gfn (the ABA of I-6)
+               costs a spurious dirty bit of a page that did become writable, never a lost one
+           F3  the dirty bit is set after W is visible (I-7)
+Progress   FAST_TRIES lost races, then the slow path
+"""
+
+from __future__ import annotations
+
+from gnomon.lang import kernel
+from gnomon.lang.atomics import cmpxchg, load_acquire, read_once
+from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY
+from gnomon.mmu.slot import index_of_frame, mark_dirty
+from gnomon.mmu.spte import PFN_MASK, PRESENT, WRITABLE, is_fast_writable
+from gnomon.mmu.tlb import TLB_WRITE
+from gnomon.mmu.vcpu import VCPU
+from gnomon.mmu.vm import VM
+from gnomon.mmu.walk import is_allowed, leaf_of, regime_slot
+from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
+
+FAST_TRIES = 4
+FAST_NOT = 0  # take the slow path
+FAST_FIXED = 1
+FAST_SPURIOUS = 2  # somebody else fixed it
+
+
+@kernel
+def make_writable(m, vm, at, spte):
+    """Set W in the leaf at `at` if it still is `spte`, then log the page. Returns 1 if this call did."""
+    index = index_of_frame(m, (spte & PFN_MASK) >> 12)
+    design = read_once(m, vm + VM.design)
+    if design & DESIGN_BITMAP_FIRST:
+        mark_dirty(m, vm, index)
+    if cmpxchg(m, at, spte, spte | WRITABLE) != spte:
+        return 0
+    if design & (DESIGN_BITMAP_FIRST | DESIGN_DROP_DIRTY) == 0:
+        mark_dirty(m, vm, index)  # F3; full barrier in between: the cmpxchg
+    return 1
+
+
+@kernel
+def fast_page_fault(m, v, va, access, regime):
+    """Try to fix a fault of `access` to `va` with no lock. Returns FAST_*."""
+    if access != TLB_WRITE:
+        return FAST_NOT
+    vm = read_once(m, v + VCPU.vm)
+    t = read_once(m, v + VCPU.thread)
+    result = FAST_NOT
+    rcu_read_lock(m, t)
+    root = read_once(m, v + VCPU.root + regime_slot(regime))
+    if root:
+        at = leaf_of(m, root, va, access)
+        tries = FAST_TRIES
+        while at and tries and result == FAST_NOT:
+            tries -= 1
+            spte = load_acquire(m, at)
+            if spte & PRESENT and is_allowed(spte, access, regime):
+                result = FAST_SPURIOUS
+            elif is_fast_writable(spte) == 0 or is_allowed(spte | WRITABLE, access, regime) == 0:
+                tries = 0
+            elif make_writable(m, vm, at, spte):
+                result = FAST_FIXED
+    rcu_read_unlock(m, t)
+    return result

@@ -1,0 +1,125 @@
+"""leaf: install the last spte of a translation, and link tables above it. Counterpart in Linux: mmu_set_spte, link_shadow_page.
+
+Owns       the publish order of a new leaf: spte, then rmap, then dirty bit, a full barrier before the bit (I-7)
+Context    mmu_lock held, rmap_top_up done; the slow fault path only
+"""
+
+from __future__ import annotations
+
+from gnomon.lang import kernel
+from gnomon.lang.atomics import cmpxchg, read_once, store_release, write_once
+from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_UNTRACKED
+from gnomon.mmu.fast_fault import make_writable
+from gnomon.mmu.rmap import rmap_add
+from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, child_page, make_role, sp_alloc, sp_find
+from gnomon.mmu.slot import backing_fault, mark_dirty
+from gnomon.mmu.spte import MMU_WRITABLE, PFN_MASK, PRESENT, WRITABLE, make_leaf, make_nonleaf, spte_table
+from gnomon.mmu.tlb import TLB_WRITE
+from gnomon.mmu.vm import VM
+from gnomon.mmu.zap import flush_if_stale, zap_spte
+
+LEAF_OK = 0
+LEAF_NO_MEMORY = 1
+LEAF_TRACKED = 2
+
+
+@kernel
+def set_leaf(m, vm, v, t, at, index, access, wanted):
+    """Make the spte at `at` map page `index` with the R W X U of `access`, for a fault that `wanted` this kind of access.
+
+    Returns LEAF_OK, LEAF_NO_MEMORY, or LEAF_TRACKED: mapped read-only because the page is a guest table, and a store was wanted."""
+    pfn = backing_fault(m, vm, t, index)
+    if pfn == 0:
+        return LEAF_NO_MEMORY
+    tracked = read_once(m, read_once(m, vm + VM.tracked) + index)
+    if read_once(m, vm + VM.design) & DESIGN_UNTRACKED:
+        tracked = 0
+    if tracked:
+        access = access & ~WRITABLE
+    spte = make_leaf(pfn << 12, access)
+    if read_once(m, vm + VM.logging) and wanted != TLB_WRITE:
+        spte = spte & ~WRITABLE  # the first store will say so by itself
+    old = read_once(m, at)
+    if old & PRESENT and (old & PFN_MASK != spte & PFN_MASK or old & ~spte & MMU_WRITABLE):
+        zap_spte(m, vm, t, at)  # another page, or less may be done to it than before
+        flush_if_stale(m, vm, 1)
+        old = 0
+    if old & PRESENT:
+        widen(m, vm, at, spte)
+    else:
+        publish(m, vm, v, at, index, spte)
+    if tracked and wanted == TLB_WRITE:
+        return LEAF_TRACKED
+    return LEAF_OK
+
+
+@kernel
+def publish(m, vm, v, at, index, spte):
+    """A new leaf becomes visible: spte, rmap, dirty bit."""
+    early = read_once(m, vm + VM.design) & DESIGN_BITMAP_FIRST
+    if early and spte & WRITABLE:
+        mark_dirty(m, vm, index)
+    store_release(m, at, spte)
+    rmap_add(m, v, read_once(m, vm + VM.rmap) + index, at)
+    if spte & WRITABLE and early == 0:
+        mark_dirty(m, vm, index)  # full barrier, pairs with the xchg of harvest_word: forbids "bit taken, spte not yet in the rmap"
+    return 0
+
+
+@kernel
+def widen(m, vm, at, spte):
+    """Add what `spte` allows to the present leaf at `at` of the same page. The protector and the walker may race (I-4)."""
+    while True:
+        old = read_once(m, at)
+        new = old | (spte & ~WRITABLE)
+        if new == old or cmpxchg(m, at, old, new) == old:
+            break
+    while spte & WRITABLE:
+        old = read_once(m, at)
+        if old & WRITABLE or make_writable(m, vm, at, old):
+            break
+    return 0
+
+
+@kernel
+def link_child(m, vm, v, t, at, level, child):
+    """Make the middle spte at `at` in a table of `level` point to shadow page `child`. The child's table is filled or empty by now."""
+    rmap_add(m, v, child + SP.parents, at)
+    store_release(m, at, make_nonleaf(read_once(m, child + SP.table), level))  # pairs with load_acquire in leaf_of
+    return 0
+
+
+@kernel
+def direct_child(m, vm, v, t, at, level, gfn, access):
+    """The direct shadow page of (gfn, level - 1, access) below the spte at `at` of a table of `level`, linked now if need be.
+
+    Returns 0 when the pool is exhausted."""
+    role = make_role(level - 1, 1, access)
+    spte = read_once(m, at)
+    if spte & PRESENT:
+        child = child_page(m, spte_table(spte))
+        if read_once(m, child + SP.role) == role and read_once(m, child + SP.gfn) == gfn:
+            return child
+        zap_spte(m, vm, t, at)
+        flush_if_stale(m, vm, 1)
+    child = sp_find(m, vm, gfn, role)
+    if child == 0:
+        child = sp_alloc(m, vm, t, gfn, role)
+        if child == 0:
+            return 0
+    link_child(m, vm, v, t, at, level, child)
+    return child
+
+
+@kernel
+def note_use(m, sp):
+    """A fault went through `sp`: what the guest wrote to its table were table writes after all."""
+    if read_once(m, sp + SP.writes):
+        write_once(m, sp + SP.writes, 0)
+    return 0
+
+
+@kernel
+def is_direct(m, sp):
+    """1 for a direct shadow page."""
+    return int(read_once(m, sp + SP.role) & ROLE_DIRECT != 0)

@@ -1,0 +1,75 @@
+"""setup: give a machine its tables and its vCPUs, and take everything back. Not while the machine runs."""
+
+from __future__ import annotations
+
+from gnomon.lang import PAGE_WORDS, kernel
+from gnomon.lang.atomics import read_once, write_once
+from gnomon.mem.frames import frame_free, run_alloc_n
+from gnomon.mem.pool import PAGE_WORDS_SHIFT
+from gnomon.mmu.context import reset_context
+from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
+from gnomon.mmu.vm import HASH_BUCKETS, VM, VM_WORDS
+from gnomon.mmu.zap import commit_zap, prepare_zap
+
+
+@kernel
+def static_words(m, words):
+    """`words` zeroed words of whole frames of their own. Returns their word reference, 0 when the pool has not got them."""
+    return run_alloc_n(m, (words + PAGE_WORDS - 1) >> PAGE_WORDS_SHIFT) << PAGE_WORDS_SHIFT
+
+
+@kernel(entry=True)
+def vm_create(m, base_gfn, pages, n_max):
+    """A machine with `pages` pages of RAM from `base_gfn` and at most `n_max` shadow pages. Returns its reference, 0 for no memory."""
+    vm = static_words(m, VM_WORDS)
+    if vm == 0:
+        return 0
+    write_once(m, vm + VM.base_gfn, base_gfn)
+    write_once(m, vm + VM.pages, pages)
+    write_once(m, vm + VM.n_max, n_max)
+    backing = static_words(m, pages)
+    rmap = static_words(m, pages)
+    tracked = static_words(m, pages)
+    bitmaps = static_words(m, ((pages + 63) >> 6) + ((pages + 63) >> 6))
+    buckets = static_words(m, HASH_BUCKETS)
+    if backing == 0 or rmap == 0 or tracked == 0 or bitmaps == 0 or buckets == 0:
+        return 0
+    write_once(m, vm + VM.backing, backing)
+    write_once(m, vm + VM.rmap, rmap)
+    write_once(m, vm + VM.tracked, tracked)
+    write_once(m, vm + VM.dirty, bitmaps)
+    write_once(m, vm + VM.snapshot, bitmaps + ((pages + 63) >> 6))
+    write_once(m, vm + VM.hash, buckets)
+    return vm
+
+
+@kernel(entry=True)
+def vcpu_create(m, vm, t):
+    """One more vCPU, whose thread has slot `t`. Returns its reference, 0 for no memory."""
+    v = static_words(m, VCPU_WORDS)
+    if v == 0:
+        return 0
+    number = read_once(m, vm + VM.harts)
+    write_once(m, v + VCPU.vm, vm)
+    write_once(m, v + VCPU.thread, t)
+    write_once(m, v + VCPU.hart_id, number)
+    reset_context(m, v)
+    write_once(m, vm + VM.vcpus + number, v)
+    write_once(m, vm + VM.harts, number + 1)
+    return v
+
+
+@kernel(entry=True)
+def vm_clear(m, vm, t):
+    """Zap every shadow page and free every guest frame: the machine is as new, its own tables stay. All vCPUs are out."""
+    zapped = 0
+    while read_once(m, vm + VM.active_head):
+        zapped = prepare_zap(m, vm, t, read_once(m, vm + VM.active_head), zapped)
+    write_once(m, vm + VM.direct_root, 0)
+    commit_zap(m, vm, t, zapped)
+    for index in range(read_once(m, vm + VM.pages)):
+        at = read_once(m, vm + VM.backing) + index
+        if read_once(m, at):
+            frame_free(m, read_once(m, at))
+            write_once(m, at, 0)
+    return 0

@@ -1,0 +1,80 @@
+"""slot: the guest's RAM. One slot of VM.pages gfns from VM.base_gfn; a page gets its frame at the first touch.
+
+`index` is gfn - base_gfn. A guest frame's frame word names its index, so the gfn of a writable spte follows from its pfn: a
+fast page fault dirties the gfn of the very value it exchanged, and needs no shadow page for it (better than I-5: no ABA of gfn).
+
+Context    backing_fault under mmu_lock; the rest anywhere
+Guarantees G1  a backing word changes once, from 0 to a pfn whose frame is zero and whose frame word is set
+"""
+
+from __future__ import annotations
+
+from gnomon.lang import kernel
+from gnomon.lang.atomics import fetch_or, load_acquire, read_once, store_release
+from gnomon.mem.frames import frame_alloc_zeroed, run_alloc
+from gnomon.mem.pool import FRAME_GUEST, FRAMES_PER_RUN, frame_owner, frame_payload, frame_set_word, frame_word
+from gnomon.mmu.vm import VM
+
+
+@kernel
+def slot_index(m, vm, gpa):
+    """Index of the page of `gpa`, -1 if that is not RAM."""
+    index = (gpa >> 12) - read_once(m, vm + VM.base_gfn)
+    if index < 0 or index >= read_once(m, vm + VM.pages):
+        return -1
+    return index
+
+
+@kernel
+def backing(m, vm, index):
+    """pfn behind page `index`, 0 if it was never touched."""
+    return load_acquire(m, read_once(m, vm + VM.backing) + index)  # pairs with store_release in back_page: the frame is zero
+
+
+@kernel
+def back_page(m, vm, index, pfn):
+    """Put the zeroed frame `pfn` behind page `index`."""
+    frame_set_word(m, pfn, frame_owner(FRAME_GUEST, index))
+    store_release(m, read_once(m, vm + VM.backing) + index, pfn)
+    return pfn
+
+
+@kernel
+def backing_fault(m, vm, t, index):
+    """pfn behind page `index`, allocated now if need be: a 2 MiB run for 512 untouched neighbours when the pool has one.
+
+    Returns 0 when the pool is exhausted. Under mmu_lock."""
+    pfn = backing(m, vm, index)
+    if pfn:
+        return pfn
+    first = index - ((index + read_once(m, vm + VM.base_gfn)) & (FRAMES_PER_RUN - 1))
+    if first >= 0 and first + FRAMES_PER_RUN <= read_once(m, vm + VM.pages):
+        untouched = 1
+        for i in range(FRAMES_PER_RUN):
+            if backing(m, vm, first + i):
+                untouched = 0
+                break
+        if untouched:
+            run = run_alloc(m)
+            if run:
+                for i in range(FRAMES_PER_RUN):
+                    back_page(m, vm, first + i, run + i)
+                return run + index - first
+    pfn = frame_alloc_zeroed(m, t)
+    if pfn == 0:
+        return 0
+    return back_page(m, vm, index, pfn)
+
+
+@kernel
+def index_of_frame(m, pfn):
+    """Index of the guest page behind which frame `pfn` lies."""
+    return frame_payload(frame_word(m, pfn))
+
+
+@kernel
+def mark_dirty(m, vm, index):
+    """Log page `index` as written. Full barrier when logging: what made it writable is visible before the bit (I-7)."""
+    if read_once(m, vm + VM.logging):
+        fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
+    return 0

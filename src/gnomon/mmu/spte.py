@@ -1,0 +1,63 @@
+"""spte: one entry of a shadow page table, a 64-bit word.
+
+    63          12 11 10   9     8      7 6 5     4 3 2 1 0
+    pfn            LEVEL   MMU_W HOST_W D A LARGE U X W R PRESENT
+
+Bits 0-7 lie as in a RISC-V PTE (bit 5 apart), so permissions copy by a mask. `spte & PFN_MASK` is the byte offset of the frame in
+the arena. LEVEL is the level of the table that holds the entry (1 = leaf table): no two sptes at different levels are ever
+equal words, which is what keeps a compare-and-exchange on a reused table from hitting a middle spte (C11).
+
+P1  W => MMU_W => HOST_W on a leaf. MMU_W clear: write-protected for page tables; W alone clear: for the dirty log.
+P2  A middle spte has neither MMU_W nor HOST_W, and always W: the walk ands W along the path.
+P3  A present leaf is changed by cmpxchg or xchg only: the fast fault, the harvester and the walker's A/D race with us (I-4).
+"""
+
+from gnomon.lang import kernel
+
+PRESENT = 1 << 0
+READABLE = 1 << 1
+WRITABLE = 1 << 2
+EXECUTABLE = 1 << 3
+USER = 1 << 4
+LARGE = 1 << 5
+ACCESSED = 1 << 6
+DIRTY = 1 << 7
+HOST_WRITABLE = 1 << 8
+MMU_WRITABLE = 1 << 9
+LEVEL_SHIFT = 10
+LEVEL_MASK = 3 << LEVEL_SHIFT
+PFN_MASK = -4096
+ACCESS_ALL = READABLE | WRITABLE | EXECUTABLE | USER
+
+
+@kernel
+def make_leaf(at, access):
+    """A leaf of a 4 KiB frame at byte offset `at`: R, X, U as in `access`, all the W bits if it has W."""
+    spte = at | PRESENT | ACCESSED | (1 << LEVEL_SHIFT) | (access & (READABLE | EXECUTABLE | USER))
+    if access & WRITABLE:
+        spte |= WRITABLE | HOST_WRITABLE | MMU_WRITABLE
+    return spte
+
+
+@kernel
+def make_nonleaf(table, level):
+    """A middle spte in a table of `level` that points to the table at word `table`."""
+    return (table << 3) | PRESENT | ACCESS_ALL | ACCESSED | (level << LEVEL_SHIFT)
+
+
+@kernel
+def spte_table(spte):
+    """Word reference of the table a middle spte points to."""
+    return (spte & PFN_MASK) >> 3
+
+
+@kernel
+def spte_level(spte):
+    """Level of the table that holds this spte."""
+    return (spte & LEVEL_MASK) >> LEVEL_SHIFT
+
+
+@kernel
+def is_fast_writable(spte):
+    """1 for a present 4 KiB leaf whose W may be set without mmu_lock."""
+    return int((spte & (PRESENT | MMU_WRITABLE | LARGE | LEVEL_MASK)) == (PRESENT | MMU_WRITABLE | (1 << LEVEL_SHIFT)))

@@ -1,0 +1,50 @@
+"""VM: what the shadow MMU knows of one machine.
+
+`vm` is the reference of a run of VM_WORDS words: this record first, the device state of the vm layer behind it at VM_DEVICES.
+Counterpart in Linux: struct kvm and kvm_arch.
+"""
+
+from gnomon.lang import record
+
+MAX_HARTS = 64
+HASH_BUCKETS = 1024
+VM_DEVICES = 512
+VM_WORDS = 4096
+
+VM = record(
+    "VM",
+    "One machine, as the MMU sees it.",
+    mmu_lock=8,  # spinlock: slow fault, zap, tracked writes; a cache line of its own
+    harts=1,  # number of vCPUs
+    base_gfn=1,  # first gfn of RAM
+    pages=1,  # pages of RAM: gfns base_gfn … base_gfn + pages - 1
+    backing=1,  # word ref: pfn of each page, 0 = not touched yet
+    rmap=1,  # word ref: rmap head of each page
+    tracked=1,  # word ref: number of shadow pages that shadow this page as a guest table
+    dirty=1,  # word ref: bitmap of pages written since they were harvested
+    snapshot=1,  # word ref: bitmap of pages taken by a harvest that is not committed yet
+    logging=1,  # 1 while dirty pages are logged
+    harvester=1,  # bit lock: one harvester at a time
+    hash=1,  # word ref: HASH_BUCKETS heads of shadow pages by (gfn, role)
+    active_head=1,  # shadow pages in use, newest first
+    active_tail=1,  # … oldest last: recycled first
+    n_used=1,  # shadow pages in use
+    n_max=1,  # n_max_mmu_pages: above it the oldest are recycled
+    direct_root=1,  # shadow page: root of the direct tables
+    tlbs_dirty=1,  # counts zaps whose flush was left to the guest's SFENCE.VMA; 0 = no TLB holds more than the sptes say
+    big_zaps=1,  # counts zaps of whole superpage mappings: an SFENCE.VMA by address must then drop everything
+    design=1,  # DESIGN_* bits: which rule a broken variant breaks, 0 = the right ones (design.py)
+    zaps=1,  # shadow pages zapped
+    recycled=1,  # … because n_max was reached
+    flooded=1,  # … because the guest wrote to them as if they were data
+    harvests=1,
+    harvested=1,  # pages taken by harvests
+    protected=1,  # sptes write-protected by harvests
+    rmap_walks=1,
+    rmap_restarts=1,
+    rmap_locked=1,  # walks that gave up and took mmu_lock
+    remote_flushes=1,
+    failed_allocations=1,
+    vcpus=MAX_HARTS,  # vCPU refs
+)
+assert VM.size <= VM_DEVICES

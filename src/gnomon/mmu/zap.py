@@ -1,0 +1,147 @@
+"""zap: take sptes and shadow pages away so that nobody can still use them.
+
+Counterpart in Linux: __kvm_mmu_prepare_zap_page and kvm_mmu_commit_zap_page.
+
+Owns       the zap list: a chain through SP.zap_next that the caller starts with 0 and hands to commit_zap
+Guarantees Z1  an spte is non-present before its rmap entry goes (I-18), and goes by xchg (I-4)
+           Z2  a shadow page is freed only after a flush that began when it was unlinked: no walk is inside (I-9, I-19)
+           Z3  a leaf whose flush is left to the guest's SFENCE.VMA is counted in VM.tlbs_dirty: who relies on "no stale writable
+               translation" flushes while that is not 0 (I-3)
+Context    mmu_lock held, the caller outside guest mode
+"""
+
+from __future__ import annotations
+
+from gnomon.lang import kernel
+from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
+from gnomon.mmu.design import DESIGN_FREE_AT_ONCE
+from gnomon.mmu.rmap import rmap_remove
+from gnomon.mmu.shadow_page import (
+    ROLE_DIRECT,
+    ROOT_LEVEL,
+    SP,
+    TABLE_ENTRIES,
+    active_remove,
+    child_page,
+    hash_remove,
+    role_level,
+    sp_free,
+)
+from gnomon.mmu.slot import index_of_frame
+from gnomon.mmu.spte import LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, spte_table
+from gnomon.mmu.vcpu import REQ_FLUSH, REQ_ROOTS, flush_remote_tlbs, request_all
+from gnomon.mmu.vm import VM
+
+KEEP_FREE_PAGES = 5
+RECYCLE_PAGES = 25
+
+
+@kernel
+def zap_spte(m, vm, t, at):
+    """Make the spte at `at` non-present and take it out of its rmap. Returns the spte it was."""
+    spte = xchg(m, at, 0)
+    if spte & PRESENT == 0:
+        return 0
+    if spte & LEVEL_MASK == 1 << LEVEL_SHIFT:
+        fetch_add(m, vm + VM.tlbs_dirty, 1)  # before the rmap entry goes: who finds no entry finds this count (Z3)
+        rmap_remove(m, t, read_once(m, vm + VM.rmap) + index_of_frame(m, (spte & PFN_MASK) >> 12), at)
+        return spte
+    child = child_page(m, spte_table(spte))
+    rmap_remove(m, t, child + SP.parents, at)
+    fetch_add(m, vm + VM.tlbs_dirty, 1)
+    if read_once(m, child + SP.role) & ROLE_DIRECT:
+        fetch_add(m, vm + VM.big_zaps, 1)
+    return spte
+
+
+@kernel
+def unlink_parents(m, vm, t, sp):
+    """Zap every spte that points to `sp`."""
+    while True:
+        head = read_once(m, sp + SP.parents)
+        if head == 0:
+            return 0
+        at = head >> 1
+        if head & 1:
+            at = first_of(m, at)
+        zap_spte(m, vm, t, at)
+
+
+@kernel
+def first_of(m, desc):
+    """Some spte of a chain that is not empty: the head descriptor's first."""
+    return read_once(m, desc + 2)
+
+
+@kernel
+def prepare_zap(m, vm, t, sp, zapped):
+    """Unlink `sp` from parents, children, hash and lists and put it in front of the chain `zapped`. Returns the new chain."""
+    unlink_parents(m, vm, t, sp)
+    table = read_once(m, sp + SP.table)
+    for i in range(TABLE_ENTRIES):
+        if read_once(m, table + i):
+            zap_spte(m, vm, t, table + i)
+    role = read_once(m, sp + SP.role)
+    if role & ROLE_DIRECT == 0:
+        index = read_once(m, sp + SP.gfn) - read_once(m, vm + VM.base_gfn)
+        fetch_add(m, read_once(m, vm + VM.tracked) + index, -1)
+    hash_remove(m, vm, sp)
+    active_remove(m, vm, sp)
+    fetch_add(m, vm + VM.n_used, -1)
+    fetch_add(m, vm + VM.zaps, 1)
+    write_once(m, sp + SP.zap_next, zapped)
+    return sp
+
+
+@kernel
+def commit_zap(m, vm, t, zapped):
+    """Flush, then free the chain of prepare_zap. Every vCPU looks its roots up anew: one of them may be in the chain (I-20)."""
+    if zapped == 0:
+        return 0
+    if read_once(m, vm + VM.design) & DESIGN_FREE_AT_ONCE == 0:
+        request_all(m, vm, REQ_FLUSH | REQ_ROOTS)
+        fetch_add(m, vm + VM.remote_flushes, 1)
+    sp = zapped
+    while sp:
+        following = read_once(m, sp + SP.zap_next)
+        sp_free(m, t, sp)
+        sp = following
+    return 0
+
+
+@kernel
+def make_pages_available(m, vm, t):
+    """Recycle the oldest shadow pages when fewer than KEEP_FREE_PAGES are left below n_max. Roots only when nothing else is left."""
+    limit = read_once(m, vm + VM.n_max)
+    if read_once(m, vm + VM.n_used) + KEEP_FREE_PAGES <= limit:
+        return 0
+    return recycle(m, vm, t, RECYCLE_PAGES)
+
+
+@kernel
+def recycle(m, vm, t, count):
+    """Zap up to `count` of the oldest shadow pages. Returns how many."""
+    zapped = 0
+    done = 0
+    for roots in range(2):
+        sp = read_once(m, vm + VM.active_tail)
+        while sp and done < count:
+            newer = read_once(m, sp + SP.newer)
+            is_root = int(role_level(read_once(m, sp + SP.role)) == ROOT_LEVEL)
+            if is_root == roots and sp != read_once(m, vm + VM.direct_root):
+                zapped = prepare_zap(m, vm, t, sp, zapped)
+                done += 1
+            sp = newer
+        if done:
+            break
+    fetch_add(m, vm + VM.recycled, done)
+    commit_zap(m, vm, t, zapped)
+    return done
+
+
+@kernel
+def flush_if_stale(m, vm, changed):
+    """Flush if sptes were `changed` or a TLB may hold translations of sptes zapped earlier (Z3, I-3)."""
+    if changed or read_once(m, vm + VM.tlbs_dirty):
+        flush_remote_tlbs(m, vm)
+    return 0
