@@ -1,7 +1,7 @@
 """Where compiled kernels are kept: one directory for each digest of everything that decides what they compile to.
 
 Numba's own cache key sees only the file of the outermost function: a changed callee, fence, constant or flag would leave stale
-machine code in use. So the directory's name is a digest of every source file of the kernel layers, the versions of what compiles
+machine code in use. So the directory's name is a digest of every source file that reaches a kernel, the versions of what compiles
 them and the flags; any change starts an empty directory, and old ones are removed by age.
 
     GNOMON_CACHE=DIR   keep them there instead of the user's cache directory
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -27,9 +28,30 @@ KEPT_DIGESTS = 6
 KEPT_DAYS = 30
 
 
+_IMPORT = re.compile(r"^\s*(?:from\s+(gnomon[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+(gnomon[\w.]*))", re.MULTILINE)
+
+
 def kernel_sources(package: Path = PACKAGE) -> list[Path]:
-    """Every file whose text can change what a kernel compiles to, in a fixed order."""
-    return sorted(path for layer in KERNEL_LAYERS for path in (package / layer).glob("**/*.py"))
+    """Every file whose text can change what a kernel compiles to, in a fixed order: those that define kernels, all of lang, and
+    whatever of the kernel layers these import, directly or not."""
+    texts = {path: path.read_text() for layer in KERNEL_LAYERS for path in (package / layer).glob("**/*.py")}
+    wanted = [path for path, text in texts.items() if "@kernel" in text or path.parent.name == "lang"]
+    reached = set()
+    while wanted:
+        path = wanted.pop()
+        if path not in reached:
+            reached.add(path)
+            wanted += [other for other in _imported(package, texts[path]) if other in texts]
+    return sorted(reached)
+
+
+def _imported(package: Path, text: str) -> list[Path]:
+    found = []
+    for module, names, plain in _IMPORT.findall(text):
+        place = package.joinpath(*(module or plain).split(".")[1:])
+        found += [place.with_suffix(".py"), place / "__init__.py"]
+        found += [place / f"{name}.py" for name in re.findall(r"\w+", names)]
+    return found
 
 
 def digest(package: Path = PACKAGE) -> str:

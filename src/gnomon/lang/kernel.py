@@ -35,10 +35,18 @@ def kernel(function=None, *, entry: bool = False):
         return lambda f: kernel(f, entry=entry)
     cached = cache.is_covered(function.__code__.co_filename)
     dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, cache=cached)(function)
+    _call_with_words(dispatcher)
     KERNELS[f"{function.__module__}.{function.__qualname__}"] = dispatcher
     if entry:
         ENTRIES.append(dispatcher)
     return dispatcher
+
+
+def _call_with_words(dispatcher: Dispatcher) -> None:
+    """Have calls from kernels use the one signature. Numba would compile a kernel anew for each constant and boolean it is called with."""
+    template = dispatcher.get_call_template
+    words = (types.Integer, types.Boolean)  # literals are of these too
+    dispatcher.get_call_template = lambda args, kws: template([types.int64 if isinstance(types.unliteral(a), words) else a for a in args], kws)
 
 
 def signature(k: Dispatcher) -> tuple:

@@ -1,0 +1,1 @@
+"""vm: the machine: memory map, devices, hart threads, guest files, state."""

@@ -31,11 +31,11 @@ def end_machine(m, vm, code):
 def finisher_write(m, vm, value):
     """A store to the test finisher: 0x5555 passes, code << 16 | 0x3333 fails with that code, 0x7777 asks for a reset (ends with 0)."""
     command = value & 0xFFFF
-    if command == FINISHER_PASS or command == FINISHER_RESET:
-        end_machine(m, vm, 0)
-    elif command == FINISHER_FAIL:
+    if command == FINISHER_FAIL:
         code = (value >> 16) & 0xFFFF
         end_machine(m, vm, code if code else 1)
+    elif command == FINISHER_PASS or command == FINISHER_RESET:
+        end_machine(m, vm, 0)
     return 1
 
 

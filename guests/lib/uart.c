@@ -1,0 +1,13 @@
+/* The 16550, polled: wait until the transmit holding register is empty, then store one byte. */
+#include "uart.h"
+#include "layout.h"
+
+enum { THR = 0, LSR = 5, LSR_THRE = 0x20 };
+
+void uart_put(char c)
+{
+    volatile unsigned char *uart = (volatile unsigned char *)UART_BASE;
+    while (!(uart[LSR] & LSR_THRE))
+        ;
+    uart[THR] = (unsigned char)c;
+}

@@ -1,0 +1,59 @@
+"""context: the words that the step function, its run time and the search loop share, and the shape of a thread's block.
+
+    block of a thread   [pc, buffered, awaited, held, (address, value) × BUFFER, registers …]
+        pc        0 when finished
+        buffered  stores in the store buffer, oldest first; what lies behind them is 0 (canonical)
+        awaited   threads whose buffers membarrier() still waits for, with bit 62 set while it waits
+        held      locks held, as bits 16 … 61 of a lockset
+"""
+
+FIELDS = (
+    "map",  # pointer, int32 for each word of the arena: its slot, -1 when no step has changed it
+    "initial",  # pointer, int64 for each word of the arena
+    "words",  # how many words the arena has
+    "memory",  # pointer, int64 for each slot: current value
+    "address_of",  # pointer, int64 for each slot: word index in the arena
+    "slots",  # slots in use
+    "slot_limit",
+    "full",  # 1 when a slot was wanted beyond slot_limit
+    "journal",  # pointer, (slot, old value) for each change since journaled was set to 0
+    "journaled",
+    "blocks",  # pointer, block of thread 0
+    "stride",  # words of a block
+    "threads",  # threads that have a store buffer
+    "tso",  # 1 under x86-TSO
+    "buffer",  # entries of a store buffer
+    "buffer_full",  # 1 when a store had to wait for room
+    "peek",  # 1: stop before an access that is visible to others; 2: every access is fine, nothing is recorded
+    "guard",  # pointer, int64 for each word of the arena: the candidate lockset of reduction.py
+    "broken",  # how many words lost their last candidate after steps had relied on it
+    "address",  # of the last access
+    "value",  # its result, or the value stored
+    "fanout",  # choices of the last `choose`
+    "choice",
+    "violation",  # see VIOLATIONS
+    "owners",  # memory safety: word index of the owner of the first granule, 0 when not checked
+    "owned_from",  # first word that belongs to a granule
+    "owned_to",
+    "granule",  # log2 of the words in a granule
+    "lock_words",  # pointer, int64 for each lock bit: its word index
+    "locks",
+)
+AT = {name: i for i, name in enumerate(FIELDS)}
+HEADER = 4
+"""Words of a block before its store buffer."""
+
+VISIBLE, BLOCKED, INVISIBLE, FINISHED, VIOLATED, STOPPED = 0, 1, 2, 3, 4, 5
+"""What one step returns: it was an access others may see; it has to wait; it was one nobody can see; nothing left to do; a
+property is broken; it would be visible (asked by `peek`)."""
+
+VIOLATIONS = {
+    1: "null pointer",
+    2: "outside memory",
+    3: "expectation",
+    4: "use after free",
+}
+READ_ONLY = 1 << 62
+"""Lockset bit of words that no step writes."""
+FIRST_LOCK = 16
+EVERYTHING = (1 << 63) - 1

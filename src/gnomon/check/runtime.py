@@ -1,0 +1,493 @@
+"""runtime: what every generated step function calls, as LLVM text: accesses under SC and x86-TSO, with guards and a journal.
+
+x86-TSO: a store enters the thread's FIFO buffer; a load takes the newest buffered store to its word, else memory; locked
+operations and mb() wait until the buffer is empty; a drain writes the oldest store to memory. membarrier() waits until every
+other thread's buffer has been empty once since it began, which is all that the system call promises.
+"""
+
+from __future__ import annotations
+
+from gnomon.check.context import AT, FIRST_LOCK, READ_ONLY
+
+_LOAD_FIELD = """define internal i64 @field_{name}(ptr %C) alwaysinline {{
+  %p = getelementptr i64, ptr %C, i64 {at}
+  %v = load i64, ptr %p
+  ret i64 %v
+}}
+define internal ptr @pointer_{name}(ptr %C) alwaysinline {{
+  %p = getelementptr i64, ptr %C, i64 {at}
+  %v = load ptr, ptr %p
+  ret ptr %v
+}}
+define internal void @set_{name}(ptr %C, i64 %v) alwaysinline {{
+  %p = getelementptr i64, ptr %C, i64 {at}
+  store i64 %v, ptr %p
+  ret void
+}}
+"""
+
+_TEXT = r"""
+declare i64 @llvm.cttz.i64(i64, i1)
+declare i64 @llvm.ctpop.i64(i64)
+
+define internal i64 @word_get(ptr %p, i64 %i) alwaysinline {
+  %q = getelementptr i64, ptr %p, i64 %i
+  %v = load i64, ptr %q
+  ret i64 %v
+}
+define internal void @word_set(ptr %p, i64 %i, i64 %v) alwaysinline {
+  %q = getelementptr i64, ptr %p, i64 %i
+  store i64 %v, ptr %q
+  ret void
+}
+define internal i64 @slot_of(ptr %C, i64 %address) alwaysinline {
+  %map = call ptr @pointer_map(ptr %C)
+  %q = getelementptr i32, ptr %map, i64 %address
+  %s = load i32, ptr %q
+  %w = sext i32 %s to i64
+  ret i64 %w
+}
+
+; the value in memory, whatever buffers hold
+define internal i64 @memory_get(ptr %C, i64 %address) {
+  %slot = call i64 @slot_of(ptr %C, i64 %address)
+  %known = icmp sge i64 %slot, 0
+  br i1 %known, label %changed, label %fresh
+changed:
+  %memory = call ptr @pointer_memory(ptr %C)
+  %a = call i64 @word_get(ptr %memory, i64 %slot)
+  ret i64 %a
+fresh:
+  %initial = call ptr @pointer_initial(ptr %C)
+  %b = call i64 @word_get(ptr %initial, i64 %address)
+  ret i64 %b
+}
+
+define internal void @memory_set(ptr %C, i64 %address, i64 %value) noinline {
+  %found = call i64 @slot_of(ptr %C, i64 %address)
+  %memory = call ptr @pointer_memory(ptr %C)
+  %known = icmp sge i64 %found, 0
+  br i1 %known, label %write, label %fresh
+fresh:
+  %initial = call ptr @pointer_initial(ptr %C)
+  %first = call i64 @word_get(ptr %initial, i64 %address)
+  %same = icmp eq i64 %first, %value
+  br i1 %same, label %done, label %new
+new:
+  %next = call i64 @field_slots(ptr %C)
+  %limit = call i64 @field_slot_limit(ptr %C)
+  %room = icmp slt i64 %next, %limit
+  br i1 %room, label %take, label %full
+full:
+  call void @set_full(ptr %C, i64 1)
+  br label %done
+take:
+  %more = add i64 %next, 1
+  call void @set_slots(ptr %C, i64 %more)
+  %map = call ptr @pointer_map(ptr %C)
+  %q = getelementptr i32, ptr %map, i64 %address
+  %narrow = trunc i64 %next to i32
+  store i32 %narrow, ptr %q
+  %places = call ptr @pointer_address_of(ptr %C)
+  call void @word_set(ptr %places, i64 %next, i64 %address)
+  call void @word_set(ptr %memory, i64 %next, i64 %first)
+  br label %write
+write:
+  %slot = phi i64 [ %found, %0 ], [ %next, %take ]
+  %old = call i64 @word_get(ptr %memory, i64 %slot)
+  %count = call i64 @field_journaled(ptr %C)
+  %journal = call ptr @pointer_journal(ptr %C)
+  %at = shl i64 %count, 1
+  call void @word_set(ptr %journal, i64 %at, i64 %slot)
+  %at1 = add i64 %at, 1
+  call void @word_set(ptr %journal, i64 %at1, i64 %old)
+  %counted = add i64 %count, 1
+  call void @set_journaled(ptr %C, i64 %counted)
+  call void @word_set(ptr %memory, i64 %slot, i64 %value)
+  br label %done
+done:
+  ret void
+}
+
+; may this thread touch the word now? 0 visible to others, 2 invisible, 4 violation, 5 stop: it would be visible
+define internal i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %writes) noinline {
+  call void @set_address(ptr %C, i64 %address)
+  %low = icmp ult i64 %address, 64
+  br i1 %low, label %null, label %bounded
+null:
+  call void @set_violation(ptr %C, i64 1)
+  ret i64 4
+bounded:
+  %words = call i64 @field_words(ptr %C)
+  %in = icmp ult i64 %address, %words
+  br i1 %in, label %owned, label %outside
+outside:
+  call void @set_violation(ptr %C, i64 2)
+  ret i64 4
+owned:
+  %owners = call i64 @field_owners(ptr %C)
+  %checked = icmp ne i64 %owners, 0
+  br i1 %checked, label %range, label %guarded
+range:
+  %from = call i64 @field_owned_from(ptr %C)
+  %to = call i64 @field_owned_to(ptr %C)
+  %over = sub i64 %address, %from
+  %span = sub i64 %to, %from
+  %mine = icmp ult i64 %over, %span
+  br i1 %mine, label %lookup, label %guarded
+lookup:
+  %granule = call i64 @field_granule(ptr %C)
+  %which = lshr i64 %over, %granule
+  %owner_at = add i64 %owners, %which
+  %owner = call i64 @memory_get(ptr %C, i64 %owner_at)
+  %alive = icmp ne i64 %owner, 0
+  br i1 %alive, label %guarded, label %freed
+freed:
+  call void @set_violation(ptr %C, i64 4)
+  ret i64 4
+guarded:
+  %peek = call i64 @field_peek(ptr %C)
+  %free = icmp eq i64 %peek, 2
+  br i1 %free, label %unseen, label %guards
+unseen:
+  ret i64 2
+guards:
+  %guard = call ptr @pointer_guard(ptr %C)
+  %candidates = call i64 @word_get(ptr %guard, i64 %address)
+  %held = call i64 @word_get(ptr %R, i64 3)
+  %bit = shl i64 1, %thread
+  %locks = or i64 %held, %bit
+  %reads = icmp eq i64 %writes, 0
+  %ro = select i1 %reads, i64 READ_ONLY, i64 0
+  %mine2 = or i64 %locks, %ro
+  %left = and i64 %candidates, %mine2
+  %hidden = icmp ne i64 %left, 0
+  br i1 %hidden, label %invisible, label %visible
+invisible:
+  call void @word_set(ptr %guard, i64 %address, i64 %left)
+  ret i64 2
+visible:
+  %stop = icmp eq i64 %peek, 1
+  br i1 %stop, label %stopped, label %seen
+stopped:
+  ret i64 5
+seen:
+  %relied = icmp ne i64 %candidates, 0
+  br i1 %relied, label %broke, label %fine
+broke:
+  call void @word_set(ptr %guard, i64 %address, i64 0)
+  %b = call i64 @field_broken(ptr %C)
+  %b1 = add i64 %b, 1
+  call void @set_broken(ptr %C, i64 %b1)
+  ret i64 0
+fine:
+  ret i64 0
+}
+
+define internal i64 @do_read(ptr %C, ptr %R, i64 %thread, i64 %address) noinline {
+  %status = call i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 0)
+  %bad = icmp ugt i64 %status, 2
+  br i1 %bad, label %out, label %scan
+out:
+  ret i64 %status
+scan:
+  %count = call i64 @word_get(ptr %R, i64 1)
+  br label %loop
+loop:
+  %n = phi i64 [ %count, %scan ], [ %i, %miss ]
+  %none = icmp eq i64 %n, 0
+  br i1 %none, label %memory, label %entry
+entry:
+  %i = sub i64 %n, 1
+  %twice = shl i64 %i, 1
+  %at = add i64 %twice, 4
+  %a = call i64 @word_get(ptr %R, i64 %at)
+  %hit = icmp eq i64 %a, %address
+  br i1 %hit, label %forward, label %miss
+miss:
+  br label %loop
+forward:
+  %at1 = add i64 %at, 1
+  %f = call i64 @word_get(ptr %R, i64 %at1)
+  call void @set_value(ptr %C, i64 %f)
+  ret i64 %status
+memory:
+  %v = call i64 @memory_get(ptr %C, i64 %address)
+  call void @set_value(ptr %C, i64 %v)
+  ret i64 %status
+}
+
+define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %value) noinline {
+  %status = call i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 1)
+  %bad = icmp ugt i64 %status, 2
+  br i1 %bad, label %out, label %go
+out:
+  ret i64 %status
+go:
+  call void @set_value(ptr %C, i64 %value)
+  %tso = call i64 @field_tso(ptr %C)
+  %weak = icmp ne i64 %tso, 0
+  %seen = icmp eq i64 %status, 0
+  %buffered = and i1 %weak, %seen
+  br i1 %buffered, label %push, label %direct
+direct:
+  call void @memory_set(ptr %C, i64 %address, i64 %value)
+  ret i64 %status
+push:
+  %count = call i64 @word_get(ptr %R, i64 1)
+  %limit = call i64 @field_buffer(ptr %C)
+  %room = icmp slt i64 %count, %limit
+  br i1 %room, label %append, label %full
+full:
+  call void @set_buffer_full(ptr %C, i64 1)
+  ret i64 1
+append:
+  %twice = shl i64 %count, 1
+  %at = add i64 %twice, 4
+  %at1 = add i64 %twice, 5
+  call void @word_set(ptr %R, i64 %at, i64 %address)
+  call void @word_set(ptr %R, i64 %at1, i64 %value)
+  %more = add i64 %count, 1
+  call void @word_set(ptr %R, i64 1, i64 %more)
+  ret i64 %status
+}
+
+; kind: 0 cmpxchg, 1 xchg, 2 add, 3 or, 4 and, 5 xor
+define internal i64 @do_locked(ptr %C, ptr %R, i64 %thread, i64 %kind, i64 %address, i64 %a, i64 %b) noinline {
+  %count = call i64 @word_get(ptr %R, i64 1)
+  %waits = icmp ne i64 %count, 0
+  br i1 %waits, label %blocked, label %go
+blocked:
+  ret i64 1
+go:
+  %status = call i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 1)
+  %bad = icmp ugt i64 %status, 2
+  br i1 %bad, label %out, label %old
+out:
+  ret i64 %status
+old:
+  %v = call i64 @memory_get(ptr %C, i64 %address)
+  call void @set_value(ptr %C, i64 %v)
+  switch i64 %kind, label %cas [
+    i64 1, label %swap
+    i64 2, label %plus
+    i64 3, label %set
+    i64 4, label %keep
+    i64 5, label %flip
+  ]
+cas:
+  %equal = icmp eq i64 %v, %a
+  %c = select i1 %equal, i64 %b, i64 %v
+  br label %store
+swap:
+  br label %store
+plus:
+  %p = add i64 %v, %a
+  br label %store
+set:
+  %o = or i64 %v, %a
+  br label %store
+keep:
+  %n = and i64 %v, %a
+  br label %store
+flip:
+  %x = xor i64 %v, %a
+  br label %store
+store:
+  %new = phi i64 [ %c, %cas ], [ %a, %swap ], [ %p, %plus ], [ %o, %set ], [ %n, %keep ], [ %x, %flip ]
+  %changes = icmp ne i64 %new, %v
+  br i1 %changes, label %write, label %done
+write:
+  call void @memory_set(ptr %C, i64 %address, i64 %new)
+  br label %done
+done:
+  ret i64 %status
+}
+
+define internal i64 @do_mb(ptr %C, ptr %R, i64 %thread) noinline {
+  %count = call i64 @word_get(ptr %R, i64 1)
+  %waits = icmp ne i64 %count, 0
+  %status = select i1 %waits, i64 1, i64 2
+  ret i64 %status
+}
+
+; 6: it has begun, the pc stays
+define internal i64 @do_membarrier(ptr %C, ptr %R, i64 %thread) noinline {
+  call void @set_value(ptr %C, i64 0)
+  %tso = call i64 @field_tso(ptr %C)
+  %weak = icmp ne i64 %tso, 0
+  br i1 %weak, label %own, label %done
+done:
+  ret i64 2
+own:
+  %count = call i64 @word_get(ptr %R, i64 1)
+  %waits = icmp ne i64 %count, 0
+  br i1 %waits, label %blocked, label %phase
+blocked:
+  ret i64 1
+phase:
+  %awaited = call i64 @word_get(ptr %R, i64 2)
+  %begun = icmp ne i64 %awaited, 0
+  br i1 %begun, label %check, label %begin
+check:
+  %last = icmp eq i64 %awaited, READ_ONLY
+  br i1 %last, label %over, label %blocked
+over:
+  call void @word_set(ptr %R, i64 2, i64 0)
+  ret i64 2
+begin:
+  %threads = call i64 @field_threads(ptr %C)
+  %blocks = call ptr @pointer_blocks(ptr %C)
+  %stride = call i64 @field_stride(ptr %C)
+  br label %loop
+loop:
+  %t = phi i64 [ 0, %begin ], [ %t1, %next ]
+  %mask = phi i64 [ 0, %begin ], [ %mask1, %next ]
+  %more = icmp slt i64 %t, %threads
+  br i1 %more, label %next, label %judge
+next:
+  %row = mul i64 %t, %stride
+  %at = add i64 %row, 1
+  %others = call i64 @word_get(ptr %blocks, i64 %at)
+  %holds = icmp ne i64 %others, 0
+  %bit = shl i64 1, %t
+  %add = select i1 %holds, i64 %bit, i64 0
+  %mask1 = or i64 %mask, %add
+  %t1 = add i64 %t, 1
+  br label %loop
+judge:
+  %empty = icmp eq i64 %mask, 0
+  br i1 %empty, label %done, label %wait
+wait:
+  %flagged = or i64 %mask, READ_ONLY
+  call void @word_set(ptr %R, i64 2, i64 %flagged)
+  ret i64 6
+}
+
+define internal i64 @do_choose(ptr %C, i64 %n) noinline {
+  %peek = call i64 @field_peek(ptr %C)
+  %stop = icmp eq i64 %peek, 1
+  br i1 %stop, label %stopped, label %go
+stopped:
+  ret i64 5
+go:
+  call void @set_fanout(ptr %C, i64 %n)
+  %v = call i64 @field_choice(ptr %C)
+  call void @set_value(ptr %C, i64 %v)
+  ret i64 0
+}
+
+define internal i64 @lock_bit(ptr %C, i64 %address) noinline {
+  %count = call i64 @field_locks(ptr %C)
+  %words = call ptr @pointer_lock_words(ptr %C)
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %0 ], [ %i1, %next ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %look, label %new
+look:
+  %a = call i64 @word_get(ptr %words, i64 %i)
+  %hit = icmp eq i64 %a, %address
+  br i1 %hit, label %found, label %next
+next:
+  %i1 = add i64 %i, 1
+  br label %loop
+found:
+  %place = add i64 %i, FIRST_LOCK
+  %bit = shl i64 1, %place
+  ret i64 %bit
+new:
+  %room = icmp slt i64 %count, 46
+  br i1 %room, label %take, label %none
+none:
+  ret i64 0
+take:
+  call void @word_set(ptr %words, i64 %count, i64 %address)
+  %c1 = add i64 %count, 1
+  call void @set_locks(ptr %C, i64 %c1)
+  %place2 = add i64 %count, FIRST_LOCK
+  %bit2 = shl i64 1, %place2
+  ret i64 %bit2
+}
+define internal void @acquired(ptr %C, ptr %R, i64 %address) noinline {
+  %bit = call i64 @lock_bit(ptr %C, i64 %address)
+  %held = call i64 @word_get(ptr %R, i64 3)
+  %now = or i64 %held, %bit
+  call void @word_set(ptr %R, i64 3, i64 %now)
+  ret void
+}
+define internal void @releasing(ptr %C, ptr %R, i64 %address) noinline {
+  %bit = call i64 @lock_bit(ptr %C, i64 %address)
+  %held = call i64 @word_get(ptr %R, i64 3)
+  %not = xor i64 %bit, -1
+  %now = and i64 %held, %not
+  call void @word_set(ptr %R, i64 3, i64 %now)
+  ret void
+}
+
+; write the oldest buffered store of a thread to memory; 0 done, 1 there is none
+define i64 @drain(ptr %C, i64 %thread) {
+  %blocks = call ptr @pointer_blocks(ptr %C)
+  %stride = call i64 @field_stride(ptr %C)
+  %row = mul i64 %thread, %stride
+  %R = getelementptr i64, ptr %blocks, i64 %row
+  %count = call i64 @word_get(ptr %R, i64 1)
+  %none = icmp eq i64 %count, 0
+  br i1 %none, label %empty, label %go
+empty:
+  ret i64 1
+go:
+  %address = call i64 @word_get(ptr %R, i64 4)
+  %value = call i64 @word_get(ptr %R, i64 5)
+  call void @set_address(ptr %C, i64 %address)
+  call void @set_value(ptr %C, i64 %value)
+  call void @memory_set(ptr %C, i64 %address, i64 %value)
+  %left = sub i64 %count, 1
+  %end = shl i64 %left, 1
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %go ], [ %i1, %move ]
+  %more = icmp slt i64 %i, %end
+  br i1 %more, label %move, label %clear
+move:
+  %to = add i64 %i, 4
+  %from = add i64 %i, 6
+  %w = call i64 @word_get(ptr %R, i64 %from)
+  call void @word_set(ptr %R, i64 %to, i64 %w)
+  %i1 = add i64 %i, 1
+  br label %loop
+clear:
+  %z = add i64 %end, 4
+  %z1 = add i64 %end, 5
+  call void @word_set(ptr %R, i64 %z, i64 0)
+  call void @word_set(ptr %R, i64 %z1, i64 0)
+  call void @word_set(ptr %R, i64 1, i64 %left)
+  %gone = icmp eq i64 %left, 0
+  br i1 %gone, label %tell, label %done
+tell:
+  %threads = call i64 @field_threads(ptr %C)
+  %bit = shl i64 1, %thread
+  %not = xor i64 %bit, -1
+  br label %each
+each:
+  %t = phi i64 [ 0, %tell ], [ %t1, %one ]
+  %go2 = icmp slt i64 %t, %threads
+  br i1 %go2, label %one, label %done
+one:
+  %row2 = mul i64 %t, %stride
+  %at = add i64 %row2, 2
+  %awaited = call i64 @word_get(ptr %blocks, i64 %at)
+  %fewer = and i64 %awaited, %not
+  call void @word_set(ptr %blocks, i64 %at, i64 %fewer)
+  %t1 = add i64 %t, 1
+  br label %each
+done:
+  ret i64 0
+}
+"""
+
+
+def runtime() -> str:
+    """The LLVM text of the run time."""
+    fields = "".join(_LOAD_FIELD.format(name=name, at=at) for name, at in AT.items())
+    return fields + _TEXT.replace("READ_ONLY", str(READ_ONLY)).replace("FIRST_LOCK", str(FIRST_LOCK))

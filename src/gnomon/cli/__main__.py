@@ -1,0 +1,3 @@
+from gnomon.cli.main import main
+
+main()

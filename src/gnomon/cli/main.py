@@ -1,0 +1,124 @@
+"""main: from words to a command, and from whatever happened to an exit code.
+
+    0    it worked; for run and receive: the guest's own exit code
+    1    it failed           2    asked for wrongly
+    3    a hand-over is in doubt and waits for a decision
+    130  Ctrl-C, within a second whatever the process is doing        143  SIGTERM
+
+Data goes to stdout, everything else to stderr. An error is `gnomon: what`, an empty line, `hint: what to do`; never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+
+from cyclopts import App, CycloptsError, Parameter
+
+import gnomon
+from gnomon.cli import say
+from gnomon.errors import GnomonError
+
+GRACE = 0.7
+"""Seconds between the signal and the end of the process, where its own way out is not quicker."""
+
+app = App(
+    name="gnomon",
+    help="A lockless shadow MMU you can run, move and prove.",
+    version=gnomon.__version__,
+    default_parameter=Parameter(negative=()),
+    help_format="plaintext",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+COMMANDS = {
+    "run": ("run:run", "Run a guest: its console on stdout and stdin, its exit code as exit code."),
+    "receive": ("receive:receive", "Wait for a migrating guest and run it to its end."),
+    "migrate": ("migrate:migrate", "Move a running machine to where `gnomon receive` waits."),
+    "ps": ("ps:ps", "Show the named machines."),
+    "stats": ("ps:stats", "Show what the MMU of a machine counted."),
+    "pause": ("act:pause", "Stop every vCPU of a machine until resume."),
+    "resume": ("act:resume", "Let a machine go on; in doubt, decide that this side owns it."),
+    "stop": ("act:stop", "End a machine."),
+    "discard": ("act:discard", "In doubt, decide that the other side owns a machine, and end it here."),
+    "demo": ("demo:demo", "Watch a guest move between two processes while it writes memory."),
+    "bench": ("bench:bench", "Measure, as ratios in one run."),
+}
+"""Where each command is, and its line in the overview: imported only when it is called."""
+
+for n, (word, (place, line)) in enumerate(COMMANDS.items()):
+    app.command(f"gnomon.cli.{place}", name=word, help=line, sort_key=n)
+
+
+class Terminated(BaseException):
+    """SIGTERM."""
+
+
+def main() -> None:
+    """The console script. Leaves without waiting for threads: what runs in them has nothing left to say."""
+    code = command(None)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def command(words: list[str] | None) -> int:
+    """Run one command, by default that of the command line; returns its exit code."""
+    if threading.current_thread() is threading.main_thread():
+        _end_on_signals()
+    try:
+        code = app(words, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except GnomonError as error:
+        say.error(error)
+        return error.exit_code
+    except CycloptsError as error:
+        chain = " ".join(("gnomon", *(error.command_chain or ())))
+        say.error(GnomonError(str(error).removesuffix("."), f"{chain} --help", exit_code=2))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Terminated:
+        return 143
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at its end
+        return 141
+    except Exception as error:
+        if os.environ.get("GNOMON_TRACEBACK"):
+            raise
+        say.error(GnomonError(f"internal error: {type(error).__name__}: {error}", "GNOMON_TRACEBACK=1 shows where; please report it"))
+        return 1
+
+
+def _end_on_signals() -> None:
+    """SIGINT and SIGTERM end the process within a second, also from inside a compiler or a compiled loop: the C handler writes the
+    signal's number to a socket at once, and a thread that reads it allows the main thread GRACE seconds for its own way out."""
+
+    def on_term(*_):
+        raise Terminated
+
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, on_term)
+
+    def watch():
+        while got := ours.recv(1):
+            if got[0] in (signal.SIGINT, signal.SIGTERM):
+                time.sleep(GRACE)
+                os._exit(128 + got[0])
+
+    _kept.append(theirs)
+    threading.Thread(target=watch, name="gnomon-signals", daemon=True).start()
+
+
+_kept: list = []
+"""The writing end of the signal socket: closed, it would take the wakeup descriptor with it."""

@@ -1,0 +1,77 @@
+"""run: a guest from an ELF file, to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from gnomon.cli import control, say, units
+from gnomon.cli.console import Output, feed
+from gnomon.cli.hosted import Hosted
+from gnomon.errors import GnomonError
+
+FLUSH = 0.3
+"""Seconds that stdout's reader has at the end to take what the guest still said."""
+
+
+def run(
+    elf: Annotated[str, Parameter(help="The guest: a file, or the name of one that comes with Gnomon, such as `dirty`.")],
+    /,
+    *,
+    harts: Annotated[int, Parameter(help="How many harts, 1 to 64.")] = 1,
+    memory: Annotated[str, Parameter(help="Its RAM: 128M, 1G.")] = "128M",
+    name: Annotated[str | None, Parameter(help="A name, under which the other commands reach it.")] = None,
+    append: Annotated[str, Parameter(help="The guest's boot arguments.")] = "",
+    start: Annotated[
+        Literal["auto", "m", "s"], Parameter(help="The mode it starts in: auto takes S with SBI where the ELF asks for it.")
+    ] = "auto",
+    json: Annotated[bool, Parameter(help="Events as JSON lines on stdout.")] = False,
+) -> int:
+    """Run a guest: its console on stdout and stdin, its exit code as exit code."""
+    if not 1 <= harts <= 64:
+        raise GnomonError(f"a machine has 1 to 64 harts, and this asks for {harts}", exit_code=2)
+    size = units.memory(memory)
+    file = find(elf)
+    claim = control.Claim(name) if name else None
+    output = Output(json=json)
+    hosted = Hosted(claim, on_event=output.event, note=say.note)
+    try:
+        machine = make_machine(size, harts, name, output)
+        hosted.adopt(machine)
+        try:
+            machine.load(str(file), bootargs=append, start=start)
+        except (ValueError, OSError) as error:
+            raise GnomonError(f"{file.name} cannot be loaded: {error}") from None
+        feed(machine.send_console)
+        output.event("started", name=name, harts=harts, memory=size)
+        machine.start()
+        return hosted.wait(output.broken)
+    finally:
+        hosted.end_machine()
+        output.flush(FLUSH)
+        hosted.close()
+
+
+def find(elf: str) -> Path:
+    """The file, or the guest of that name in the package."""
+    from gnomon import guests
+
+    file = Path(elf)
+    if file.is_file():
+        return file
+    if elf in guests.names():
+        return guests.path(elf)
+    why = "it is a folder" if file.is_dir() else "there is no such file"
+    raise GnomonError(f"cannot read {elf}: {why}", f"guests that come with Gnomon: {', '.join(guests.names())}")
+
+
+def make_machine(memory: int, harts: int, name: str | None, console):
+    """A machine, or a clear sentence why there is none."""
+    from gnomon.cli.warming import machine_class
+
+    try:
+        return machine_class()(memory, harts, name=name, console=console)
+    except (ValueError, MemoryError, OSError) as error:
+        raise GnomonError(f"no machine with {units.show_size(memory)} and {harts} harts can be made: {error}") from None

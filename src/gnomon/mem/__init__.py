@@ -1,0 +1,1 @@
+"""mem: one pool of page frames, and slab caches of objects on it."""

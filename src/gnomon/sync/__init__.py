@@ -1,0 +1,1 @@
+"""sync: spinlocks, thread slots, and RCU with callbacks."""

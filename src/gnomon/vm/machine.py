@@ -1,0 +1,368 @@
+"""Machine: a multi-hart RISC-V guest on shadow page tables, as a Python object.
+
+    with Machine(128 << 20, harts=2, console=sys.stdout.buffer.write) as machine:
+        code = machine.load("guest.elf").start().wait()
+
+One OS thread a hart (compiled code, GIL released) and one for the console. The thread that calls these methods never runs guest
+code, so Ctrl-C reaches it at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import xxhash
+
+from gnomon.errors import GnomonError
+from gnomon.hart.state import DECODE_WORDS, HART, HSM_STOPPED, hart_reset
+from gnomon.lang import PAGE_SIZE, PAGE_WORDS
+from gnomon.lang.host import monotonic_ns
+from gnomon.mem.frames import run_alloc_n
+from gnomon.mmu.design import NAMES
+from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
+from gnomon.mmu.vm import MAX_HARTS, VM
+from gnomon.vm import pages, state
+from gnomon.vm.device_tree import device_tree
+from gnomon.vm.devices import DEV, RAM_BASE
+from gnomon.vm.dirty_log import DirtyLog
+from gnomon.vm.harts import HartThreads
+from gnomon.vm.host import Host
+from gnomon.vm.image import Segment, read_image
+from gnomon.vm.statistics import statistics
+
+LEAST_MEMORY = 1 << 20
+MOST_MEMORY = 256 << 30
+TREE_ROOM = 2 << 20
+SHADOW_PERMILLE = 20
+LEAST_SHADOW_PAGES = 64
+SPARE_FRAMES = 2048
+"""Frames of a machine's own host beyond RAM, its tables and its shadow pages: slabs, stacks of free objects, watermarks."""
+_ZERO_RUN = bytes(2 << 20)
+
+
+def default_shadow_pages(memory: int) -> int:
+    """n_max_mmu_pages: 2 % of RAM's pages as KVM has it (KVM_PERMILLE_MMU_PAGES), but what bare-mode tables need at least."""
+    return max(LEAST_SHADOW_PAGES, memory // PAGE_SIZE * SHADOW_PERMILLE // 1000)
+
+
+class Machine:
+    """`memory` bytes of RAM at 0x8000_0000, `harts` harts, on the layout of QEMU's `virt` machine.
+
+    console       called with bytes of guest output, on a thread of its own
+    shadow_pages  n_max_mmu_pages; None for 2 % of RAM's pages
+    host          share this Host with other machines; None for one of its own
+    design        names of broken variants to run with (gnomon.mmu.design.NAMES): for tests that must see them break
+    debug         poison freed memory and count what writes to it
+
+    Raises GnomonError for impossible sizes."""
+
+    def __init__(
+        self,
+        memory: int,
+        harts: int = 1,
+        *,
+        name: str | None = None,
+        host: Host | None = None,
+        console: Callable[[bytes], object] | None = None,
+        shadow_pages: int | None = None,
+        design: tuple[str, ...] = (),
+        debug: bool = False,
+    ):
+        if memory % PAGE_SIZE or not LEAST_MEMORY <= memory <= MOST_MEMORY:
+            raise GnomonError(
+                f"memory of a machine is {LEAST_MEMORY} to {MOST_MEMORY} bytes in whole pages of {PAGE_SIZE}: {memory}", exit_code=2
+            )
+        if not 1 <= harts <= min(MAX_HARTS, 48):
+            raise GnomonError(f"a machine has 1 to 48 harts: {harts}", exit_code=2)
+        unknown = [rule for rule in design if rule not in NAMES]
+        if unknown:
+            raise GnomonError(f"no such design: {unknown[0]}", hint=f"known: {', '.join(NAMES)}", exit_code=2)
+        self.memory, self.harts, self.name = memory, harts, name
+        self.pages, self.base_gfn = memory // PAGE_SIZE, RAM_BASE // PAGE_SIZE
+        self.shadow_pages = shadow_pages or default_shadow_pages(memory)
+        self.host = host or Host(self._frames_needed(), debug=debug)
+        self.arena = self.host.arena
+        self._lock = threading.RLock()
+        self._thread = self.host.thread()
+        self.vm = vm_create(self.arena, self.base_gfn, self.pages, self.shadow_pages)
+        hart_threads = [self.host.thread() for _ in range(harts)]
+        self.vcpus = [self.vm and vcpu_create(self.arena, self.vm, t) for t in hart_threads]
+        decode = [run_alloc_n(self.arena, DECODE_WORDS // PAGE_WORDS) * PAGE_WORDS for _ in range(harts)]
+        self._stage = run_alloc_n(self.arena, pages.STAGE_WORDS // PAGE_WORDS) * PAGE_WORDS
+        if not (self.vm and all(self.vcpus) and all(decode) and self._stage):
+            raise GnomonError(f"the host's pool has no room for the tables of a machine of {memory} bytes")
+        words = self.arena.words
+        words[self.vm + VM.design] = sum(NAMES[rule] for rule in set(design))
+        words[self.vm + DEV.htif_tohost] = words[self.vm + DEV.htif_fromhost] = -1
+        for number, (v, at) in enumerate(zip(self.vcpus, decode, strict=True)):
+            hart_reset(self.arena, v, number, RAM_BASE, 0, at)
+        self._decode = decode
+        self._log = DirtyLog(self.arena, self.vm, self._thread, self.pages)
+        self._threads = HartThreads(self.host, self.vm, self.vcpus, hart_threads, console)
+
+    def _frames_needed(self) -> int:
+        tables = self.pages * 3 // PAGE_WORDS + self.pages // 32 // PAGE_WORDS + 64
+        harts = self.harts * (DECODE_WORDS // PAGE_WORDS + 8)
+        frames = self.pages + tables + harts + self.shadow_pages * 2 + SPARE_FRAMES
+        return frames + (frames + 128 * PAGE_WORDS) // PAGE_WORDS  # the frame words, and the fixed map
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.stop()
+
+    # What it runs
+
+    def load(self, path, *, bootargs: str = "", start: str = "auto", initrd=None) -> Machine:
+        """Place the guest at `path` and its device tree; a0 = hart id, a1 = device tree.
+
+        start   "m" or "s": the mode it starts in; "auto": S-mode, with Gnomon as SBI firmware, if its entry is 0x8020_0000 or above
+        Raises GnomonError, the machine unchanged, for a bad file, or when the machine was started already."""
+        if start not in ("auto", "m", "s"):
+            raise GnomonError(f"start is auto, m or s: {start}", exit_code=2)
+        self._not_started("load a guest")
+        image = read_image(path, self.memory)
+        supervisor = image.supervisor if start == "auto" else start == "s"
+        placed, ramdisk = list(image.segments), None
+        if initrd is not None:
+            segment = self._ramdisk(initrd, placed)
+            placed.append(segment)
+            ramdisk = (segment.gpa, segment.gpa + segment.size)
+        tree = device_tree(self.memory, self.harts, bootargs, ramdisk, supervisor)
+        at = self._tree_address(len(tree), placed)
+        with self._lock:
+            for segment in [*placed, Segment(at, tree, len(tree))]:
+                self._place(segment)
+            words = self.arena.words
+            for ram_field, symbol in ((DEV.htif_tohost, image.tohost), (DEV.htif_fromhost, image.fromhost)):
+                in_ram = symbol is not None and 0 <= symbol - RAM_BASE <= self.memory - 8
+                words[self.vm + ram_field] = symbol - RAM_BASE if in_ram else -1
+            now = monotonic_ns()
+            for number, (v, decode) in enumerate(zip(self.vcpus, self._decode, strict=True)):
+                hart_reset(self.arena, v, number, image.entry, int(supervisor), decode)
+                words[v + HART.x + 11] = at
+                words[v + HART.time_offset_ns] = now
+                if supervisor and number:
+                    words[v + HART.hsm] = HSM_STOPPED
+        return self
+
+    def _ramdisk(self, path, placed: list[Segment]) -> Segment:
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise GnomonError(f"{path}: cannot be read: {error.strerror}", exit_code=2) from error
+        gpa = (RAM_BASE + self.memory - TREE_ROOM - len(data)) & ~(PAGE_SIZE - 1)
+        if any(s.gpa + s.size > gpa for s in placed):
+            raise GnomonError(f"{path}: {len(data)} bytes do not fit beside the guest in {self.memory} bytes of RAM", exit_code=2)
+        return Segment(gpa, data, len(data))
+
+    def _tree_address(self, size: int, placed: list[Segment]) -> int:
+        end = RAM_BASE + self.memory
+        room = TREE_ROOM if self.memory >= 4 * TREE_ROOM else -(-size // PAGE_SIZE) * PAGE_SIZE
+        at = end - room
+        if any(s.gpa < at + size and at < s.gpa + s.size for s in placed):
+            raise GnomonError(f"no room for the device tree: {size} bytes at {at:#x} belong to the guest", hint="give it more --memory")
+        return at
+
+    def _place(self, segment: Segment) -> None:
+        start = segment.gpa - RAM_BASE
+        first, last = start // PAGE_SIZE, (start + segment.size - 1) // PAGE_SIZE
+        offset = start % PAGE_SIZE
+        for page in range(first, last + 1, pages.BATCH):
+            count = min(pages.BATCH, last + 1 - page)
+            content = np.zeros(count * PAGE_SIZE, dtype=np.uint8)
+            self.read_pages(np.arange(page, page + count), content, np.zeros(count, dtype=np.uint8))
+            low = offset if page == first else 0
+            done = max(0, (page - first) * PAGE_SIZE - offset)
+            take = min(segment.size - done, count * PAGE_SIZE - low)
+            piece = np.frombuffer(segment.data[done : done + take], dtype=np.uint8)
+            content[low : low + take] = 0
+            content[low : low + len(piece)] = piece
+            self.write_pages(np.arange(page, page + count), content)
+
+    # Life
+
+    def _not_started(self, what: str) -> None:
+        if self._threads.started:
+            raise GnomonError(f"cannot {what}: the machine was started already")
+
+    def start(self) -> Machine:
+        """Let the harts run. Raises GnomonError when they did already."""
+        self._not_started("start")
+        self._threads.start()
+        return self
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The exit code once the guest has ended, None if `timeout` seconds were not enough or it was stopped."""
+        return self._threads.wait(timeout)
+
+    def pause(self) -> None:
+        """Return with every hart out of guest mode and parked."""
+        with self._lock:
+            self._threads.pause()
+
+    def resume(self) -> None:
+        """Let parked harts go on."""
+        with self._lock:
+            self._threads.resume()
+
+    def stop(self) -> None:
+        """End the harts' threads for good. What the guest printed is delivered first."""
+        self._threads.stop()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the guest, None while it has not ended itself."""
+        return self._threads.exit_code
+
+    @property
+    def running(self) -> bool:
+        """Whether guest code may be executing."""
+        return self._threads.started and not self._threads.parked and self.exit_code is None and not self._threads.stopped
+
+    @property
+    def paused(self) -> bool:
+        """Whether pause() was the last word."""
+        return self._threads.parked
+
+    @property
+    def state_name(self) -> str:
+        """One word for people: new, running, paused, ended, stopped."""
+        if not self._threads.started:
+            return "new"
+        if self.exit_code is not None:
+            return "ended"
+        if self._threads.stopped:
+            return "stopped"
+        return "paused" if self.paused else "running"
+
+    def send_console(self, data: bytes) -> None:
+        """Type `data` into the guest's console; waits for room, gives up when the machine ends."""
+        self._threads.send(data)
+
+    # What it is made of
+
+    @property
+    def config(self) -> dict:
+        """What a receiver must build to take this machine over."""
+        return {"memory": self.memory, "harts": self.harts, "shadow_pages": self.shadow_pages, "name": self.name}
+
+    def dirty_log(self) -> DirtyLog:
+        """The machine's dirty log."""
+        return self._log
+
+    def set_throttle(self, percent: int) -> None:
+        """Keep the harts from running `percent` (0 … 99) of the time. Raises GnomonError otherwise."""
+        if not 0 <= percent <= 99:
+            raise GnomonError(f"a throttle is 0 to 99 percent: {percent}", exit_code=2)
+        self.arena.words[self.vm + DEV.throttle] = percent
+
+    def stats(self) -> dict:
+        """Counters by part: faults, mmu, dirty log, tlb, slabs, frames, RCU, harts."""
+        return statistics(self)
+
+    def migrate_to(self, address: str, **options):
+        """Move to the receiver at "HOST:PORT"; see gnomon.migrate. Returns its report."""
+        from gnomon.migrate import Options, migrate  # the layer above: only a convenience of this one
+
+        return migrate(self, address, options=Options(**options))
+
+    def get_state(self) -> bytes:
+        """Everything but RAM, with every hart parked. Raises GnomonError while they run."""
+        self._quiet("read the state")
+        return state.save(self.arena, self.vm, self.vcpus)
+
+    def set_state(self, data: bytes) -> None:
+        """Take on the state that get_state() gave elsewhere. Raises ValueError, nothing changed, if it does not fit."""
+        self._quiet("replace the state")
+        parsed = state.parse(data, self.harts)
+        state.restore(self.arena, self.vm, self.vcpus, parsed)
+
+    def _quiet(self, what: str) -> None:
+        if self.running:
+            raise GnomonError(f"cannot {what} while the harts run", hint="pause() first")
+
+    # RAM
+
+    @property
+    def _frames(self) -> np.ndarray:
+        return self.arena.octets.reshape(-1, PAGE_SIZE)
+
+    @property
+    def _backing(self) -> np.ndarray:
+        at = int(self.arena.words[self.vm + VM.backing])
+        return self.arena.words[at : at + self.pages]
+
+    def _staged(self, indices, work: Callable[[int], int]):
+        """Batches of page indices through the staging area: yields (slice of indices, pfns) after `work(count)`."""
+        indices = np.ascontiguousarray(indices, dtype=np.int64)
+        if indices.size and not 0 <= indices.min() <= indices.max() < self.pages:
+            raise GnomonError(f"page {int(indices.max())} is not among the machine's {self.pages}", exit_code=2)
+        for first in range(0, len(indices), pages.BATCH):
+            batch = indices[first : first + pages.BATCH]
+            self.arena.words[self._stage : self._stage + len(batch)] = batch
+            work(len(batch))
+            answers = self._stage + pages.BATCH
+            yield slice(first, first + len(batch)), self.arena.words[answers : answers + len(batch)].copy()
+
+    def read_pages(self, indices, out, zero) -> None:
+        """Copy pages out: `out` uint8[n * 4096] gets the non-zero ones, `zero` uint8[n] says which are all zero and were left alone.
+
+        Harts may run meanwhile: a page written during the copy is dirty again afterwards."""
+        target = np.frombuffer(out, dtype=np.uint8).reshape(-1, PAGE_SIZE)
+        flags = np.frombuffer(zero, dtype=np.uint8)
+        with self._lock:
+            for part, pfns in self._staged(indices, lambda n: pages.find_pages(self.arena, self.vm, self._stage, n)):
+                flags[part] = pfns == 0
+                if pfns.all():
+                    np.take(self._frames, pfns, axis=0, out=target[part], mode="clip")
+                else:
+                    present = np.flatnonzero(pfns)
+                    target[part][present] = self._frames[pfns[present]]
+
+    def write_pages(self, indices, data) -> None:
+        """Replace whole pages of a machine whose harts do not run. Raises GnomonError when the pool is exhausted."""
+        self._quiet("write pages")
+        source = np.frombuffer(data, dtype=np.uint8).reshape(-1, PAGE_SIZE)
+        with self._lock:
+
+            def back(count: int) -> int:
+                if pages.back_pages(self.arena, self.vm, self._thread, self._stage, count) < count:
+                    raise GnomonError("the host's pool of frames is exhausted: 0 free above the minimum")
+                return count
+
+            for part, pfns in self._staged(indices, back):
+                self._frames[pfns] = source[part]
+
+    def clear_pages(self, indices) -> None:
+        """Make whole pages of a machine whose harts do not run zero."""
+        self._quiet("clear pages")
+        with self._lock:
+            work = lambda n: pages.back_only(self.arena, self.vm, self._thread, self._stage, n)  # noqa: E731
+            for _, pfns in self._staged(indices, work):
+                self._frames[pfns[pfns != 0]] = 0
+
+    def ram_hash(self) -> tuple[int, str]:
+        """(pages, xxh3-64 hex digest) of all RAM in order; pages never touched count as zero."""
+        backing = self._backing.copy()
+        digest = xxhash.xxh3_64()
+        step = np.where(backing[:-1] == 0, backing[1:] == 0, backing[1:] == backing[:-1] + 1)
+        edges = np.flatnonzero(~step) + 1
+        octets = memoryview(self.arena.octets)
+        for first, last in zip([0, *edges], [*edges, self.pages], strict=True):
+            pfn, size = int(backing[first]), int(last - first) * PAGE_SIZE
+            if pfn:
+                digest.update(octets[pfn * PAGE_SIZE : pfn * PAGE_SIZE + size])
+            else:
+                for start in range(0, size, len(_ZERO_RUN)):
+                    digest.update(_ZERO_RUN[: min(len(_ZERO_RUN), size - start)])
+        return self.pages, digest.hexdigest()
+
+    def clear(self) -> None:
+        """Give every frame and shadow page back to the host; for machines that share one. The harts are stopped."""
+        self.stop()
+        vm_clear(self.arena, self.vm, self._thread)

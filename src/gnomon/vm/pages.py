@@ -1,0 +1,79 @@
+"""pages: whole guest pages in and out, by batches of page indices that lie in the machine's staging area.
+
+The kernels find frames and zero pages; the bytes themselves are moved by numpy between frames and the caller's buffer.
+Writing pages is for a machine whose harts are not running.
+"""
+
+from __future__ import annotations
+
+from gnomon.lang import PAGE_WORDS, kernel
+from gnomon.lang.atomics import read_once, write_once
+from gnomon.mmu.slot import backing, backing_fault, mark_dirty
+from gnomon.mmu.track import zap_guest_table
+from gnomon.mmu.vm import VM
+from gnomon.sync.spinlock import spin_lock, spin_unlock
+
+BATCH = 1024
+"""Pages a staging area holds: BATCH words of indices, then BATCH words of answers."""
+STAGE_WORDS = 2 * BATCH
+
+
+@kernel
+def is_zero_page(m, pfn):
+    """1 if the frame is all zero, or there is none."""
+    if pfn == 0:
+        return 1
+    at = pfn * PAGE_WORDS
+    for i in range(PAGE_WORDS):
+        if read_once(m, at + i):
+            return 0
+    return 1
+
+
+@kernel(entry=True)
+def find_pages(m, vm, stage, count):
+    """For each of `count` page indices at `stage`: the answer word becomes its pfn, 0 if the page is all zero. Returns non-zero pages."""
+    found = 0
+    for i in range(count):
+        pfn = backing(m, vm, read_once(m, stage + i))
+        if is_zero_page(m, pfn):
+            pfn = 0
+        else:
+            found += 1
+        write_once(m, stage + BATCH + i, pfn)
+    return found
+
+
+@kernel(entry=True)
+def back_pages(m, vm, t, stage, count):
+    """For each of `count` page indices at `stage`: give it a frame, forget shadows of it, log it; the answer word becomes its pfn.
+
+    Returns how many were done: fewer than `count` means the pool is exhausted."""
+    spin_lock(m, vm + VM.mmu_lock)
+    done = 0
+    while done < count:
+        index = read_once(m, stage + done)
+        pfn = backing_fault(m, vm, t, index)
+        if pfn == 0:
+            break
+        zap_guest_table(m, vm, t, index)
+        mark_dirty(m, vm, index)
+        write_once(m, stage + BATCH + done, pfn)
+        done += 1
+    spin_unlock(m, vm + VM.mmu_lock)
+    return done
+
+
+@kernel(entry=True)
+def back_only(m, vm, t, stage, count):
+    """As back_pages, for pages that shall become zero: a page that has no frame gets none. The answer word is its pfn or 0."""
+    spin_lock(m, vm + VM.mmu_lock)
+    for i in range(count):
+        index = read_once(m, stage + i)
+        pfn = backing(m, vm, index)
+        if pfn:
+            zap_guest_table(m, vm, t, index)
+            mark_dirty(m, vm, index)
+        write_once(m, stage + BATCH + i, pfn)
+    spin_unlock(m, vm + VM.mmu_lock)
+    return count
