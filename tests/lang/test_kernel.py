@@ -113,9 +113,9 @@ def float_variables(*layers):
     return done.stdout.strip()
 
 
-SLOW = [pytest.param(layers, marks=pytest.mark.slow) for layers in [("mmu",), ("hart", "vm")]]
+SLOW = [pytest.param(layers, marks=pytest.mark.slow) for layers in [("mem",), ("mmu",), ("hart", "vm")]]
 
 
-@pytest.mark.parametrize("layers", [("sync", "mem"), *SLOW], ids="+".join)
+@pytest.mark.parametrize("layers", [("sync",), *SLOW], ids="+".join)
 def test_is_each_kernel_compiled_once_with_no_float_variable_and_a_word_to_return(layers):
     assert float_variables(*layers) == ""

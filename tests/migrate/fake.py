@@ -71,7 +71,7 @@ class Machine:
 
     made: list = []  # noqa: RUF012  every machine of this process, for tests that look at the other side
 
-    def __init__(self, memory, harts, *, name=None, host=None, console=None):
+    def __init__(self, memory, harts, *, name=None, host=None, console=None, shadow_pages=None):
         if memory > 1 << 40:
             raise ValueError(f"a machine has at most 1 TiB, not {memory} bytes")
         self.memory, self.harts, self.name = memory, harts, name
@@ -235,12 +235,11 @@ class Machine:
     def ram_hash(self):
         pages = np.flatnonzero(self.touched)
         pages = pages[self.ram[pages].view(np.uint64).any(axis=1)]
-        total = xxhash.xxh3_128()
+        total = xxhash.xxh3_64()
         for first in range(0, len(pages), 4096):
             total.update(pages[first : first + 4096].tobytes())
             total.update(self.ram[pages[first : first + 4096]].data)
-        total.update(self.get_state())
-        return len(pages), total.hexdigest()
+        return self.pages, total.hexdigest()
 
     def get_state(self):
         return msgspec.msgpack.encode(self._state)
@@ -255,8 +254,9 @@ class Machine:
             raise ValueError(f"not a state of {self.harts} harts: {error}") from None
         self._state = found
 
+    @property
     def config(self):
-        return {"memory": self.memory, "harts": self.harts}
+        return {"memory": self.memory, "harts": self.harts, "shadow_pages": 64, "name": self.name}
 
     def set_throttle(self, percent):
         self.throttle = percent

@@ -82,7 +82,7 @@ class Fast(Machine):
 
 def receive(memory, pipe):
     warm(Fast(8 * PAGE, 1))
-    receiver = Receiver("127.0.0.1:0", machine=lambda m, h, name: Fast(m, h, name=name))
+    receiver = Receiver("127.0.0.1:0", machine=Fast)
     pipe.send(receiver.address)
     arrival = receiver.receive()
     pipe.send(arrival.digest)
@@ -117,9 +117,8 @@ def main():
     threading.Event().wait(0.3)
     report = migrate(machine, address, options=Options(compress=compress), progress=show)
     assert ours.recv() == report.digest
-    print(
-        f"{size} MiB, {rate} MB/s a hart, {compress}: {report.rate:.0f} MB/s, downtime {report.downtime * 1e3:.1f} ms, total {report.seconds:.3f} s"
-    )
+    print(f"{size} MiB, {rate} MB/s a hart, {compress}: {report.rate:.0f} MB/s,", end=" ")
+    print(f"downtime {report.downtime * 1e3:.1f} ms, total {report.seconds:.3f} s")
     process.join()
 
 

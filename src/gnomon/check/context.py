@@ -12,6 +12,7 @@ FIELDS = (
     "initial",  # pointer, int64 for each word of the arena
     "words",  # how many words the arena has
     "memory",  # pointer, int64 for each slot: current value
+    "origin",  # pointer, int64 for each slot: value before the first step
     "address_of",  # pointer, int64 for each slot: word index in the arena
     "slots",  # slots in use
     "slot_limit",

@@ -91,6 +91,8 @@ take:
   %places = call ptr @pointer_address_of(ptr %C)
   call void @word_set(ptr %places, i64 %next, i64 %address)
   call void @word_set(ptr %memory, i64 %next, i64 %first)
+  %origins = call ptr @pointer_origin(ptr %C)
+  call void @word_set(ptr %origins, i64 %next, i64 %first)
   br label %write
 write:
   %slot = phi i64 [ %found, %0 ], [ %next, %take ]

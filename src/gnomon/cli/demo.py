@@ -1,6 +1,6 @@
-"""demo: the whole story in two real processes. A receiver, a guest of two harts that never stops writing, a live migration between them.
+"""demo: the whole story in two real processes. A receiver, a two-hart guest that never stops writing, a live migration between them.
 
-It fails, and says where, unless every part is right: the guest's own check of every page it owns, both sides' hash of all memory, exit code 0.
+It fails, and says where, unless every part is right: the guest's own check of every page, both sides' hash of all memory, exit code 0.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def demo(
         for right, text in (
             (
                 same,
-                f"memory differs: {report['pages']} pages, xxh3 {report['digest']} there and {arrived['pages']} pages, {arrived['digest']} here",
+                f"memory differs: {report['pages']} pages, xxh3 {report['digest']} and {arrived['pages']} pages, {arrived['digest']}",
             ),
             (left == 0, f"the source ended with exit code {left}"),
             (code == 0, f"the guest's own check failed at the destination: exit code {code}"),

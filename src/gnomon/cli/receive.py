@@ -28,11 +28,11 @@ def receive(
     output = Output(json=json)
     hosted = Hosted(control.Claim(name) if name else None, on_event=output.event, note=say.note)
 
-    def build(memory: int, harts: int, theirs: str):
+    def build(memory: int, harts: int, *, shadow_pages: int, name: str):
         nonlocal hosted
         if hosted.name is None:
-            hosted = Hosted(control.claim_free(theirs or "guest"), on_event=output.event, note=say.note)
-        return make_machine(memory, harts, hosted.name, output)
+            hosted = Hosted(control.claim_free(name or "guest"), on_event=output.event, note=say.note)
+        return make_machine(memory, harts, name=hosted.name, shadow_pages=shadow_pages, console=output)
 
     try:
         machine_class()  # compile before anyone waits for an answer

@@ -12,6 +12,7 @@ from gnomon.cli.console import Output, feed
 from gnomon.cli.hosted import Hosted
 from gnomon.errors import GnomonError
 
+HARTS_MOST = 48
 FLUSH = 0.3
 """Seconds that stdout's reader has at the end to take what the guest still said."""
 
@@ -20,7 +21,7 @@ def run(
     elf: Annotated[str, Parameter(help="The guest: a file, or the name of one that comes with Gnomon, such as `dirty`.")],
     /,
     *,
-    harts: Annotated[int, Parameter(help="How many harts, 1 to 64.")] = 1,
+    harts: Annotated[int, Parameter(help=f"How many harts, 1 to {HARTS_MOST}.")] = 1,
     memory: Annotated[str, Parameter(help="Its RAM: 128M, 1G.")] = "128M",
     name: Annotated[str | None, Parameter(help="A name, under which the other commands reach it.")] = None,
     append: Annotated[str, Parameter(help="The guest's boot arguments.")] = "",
@@ -30,15 +31,15 @@ def run(
     json: Annotated[bool, Parameter(help="Events as JSON lines on stdout.")] = False,
 ) -> int:
     """Run a guest: its console on stdout and stdin, its exit code as exit code."""
-    if not 1 <= harts <= 64:
-        raise GnomonError(f"a machine has 1 to 64 harts, and this asks for {harts}", exit_code=2)
+    if not 1 <= harts <= HARTS_MOST:
+        raise GnomonError(f"a machine has 1 to {HARTS_MOST} harts, and this asks for {harts}", exit_code=2)
     size = units.memory(memory)
     file = find(elf)
     claim = control.Claim(name) if name else None
     output = Output(json=json)
     hosted = Hosted(claim, on_event=output.event, note=say.note)
     try:
-        machine = make_machine(size, harts, name, output)
+        machine = make_machine(size, harts, name=name, console=output)
         hosted.adopt(machine)
         try:
             machine.load(str(file), bootargs=append, start=start)
@@ -67,11 +68,11 @@ def find(elf: str) -> Path:
     raise GnomonError(f"cannot read {elf}: {why}", f"guests that come with Gnomon: {', '.join(guests.names())}")
 
 
-def make_machine(memory: int, harts: int, name: str | None, console):
+def make_machine(memory: int, harts: int, **options):
     """A machine, or a clear sentence why there is none."""
     from gnomon.cli.warming import machine_class
 
     try:
-        return machine_class()(memory, harts, name=name, console=console)
+        return machine_class()(memory, harts, **options)
     except (ValueError, MemoryError, OSError) as error:
         raise GnomonError(f"no machine with {units.show_size(memory)} and {harts} harts can be made: {error}") from None

@@ -1,25 +1,39 @@
-"""access: loads and stores that the loop's TLB probe refused: a miss, a misaligned address, a device, a tracked page.
+"""access: loads and stores that the loop's TLB probe refused: a miss, or a misaligned address.
 
-Guarantees A1  guest memory is touched only at offsets that a TLB hit, or tracked_begin, gave in the same span of guest mode
-           A2  a misaligned store probes all its pages before it writes a byte; it may be seen half done by others, as RISC-V allows
-           A3  RETRY leaves the instruction to be executed again: every store here is idempotent
-Context    guest mode; may leave and enter it. A device is only accessed with natural alignment, else it is an access fault
+Guarantees A1  guest memory is touched only at offsets that a TLB hit gave in the same span of guest mode
+           A2  a misaligned store probes all its pages before it writes a byte; others may see it half done, as RISC-V allows
+Context    guest mode, which it does not leave: what is missing is said with MISS
 """
 
 from __future__ import annotations
 
 from gnomon.hart import opcode as OP
-from gnomon.hart.exits import DONE, EXIT_MMIO, RETRY, mmio_exit
+from gnomon.hart.exits import DONE, miss
 from gnomon.hart.state import HART
-from gnomon.hart.trap import translation_failed
 from gnomon.lang import kernel
 from gnomon.lang.arith import sar, shl, shr, wrap
 from gnomon.lang.atomics import read_once, write_once
 from gnomon.lang.guest_memory import load8, load16, load32, load64, store8, store16, store32, store64
 from gnomon.mmu.tlb import TLB_READ, TLB_WRITE, tlb_host
-from gnomon.mmu.track import tracked_begin, tracked_end
-from gnomon.mmu.translate import XL_MMIO, XL_OK, XL_TRACKED, mmu_translate
 from gnomon.mmu.vcpu import VCPU
+
+
+@kernel
+def is_load(op):
+    """1 for the loads, which opcode.py numbers in two groups."""
+    return 1 if op == OP.LD or op == OP.LW or (op >= OP.LB and op <= OP.LWU) else 0
+
+
+@kernel
+def is_unsigned(op):
+    """1 for the loads that zero-extend."""
+    return 1 if op == OP.LBU or op == OP.LHU or op == OP.LWU else 0
+
+
+@kernel
+def access_address(m, v, word):
+    """Virtual address of a load or store."""
+    return wrap(read_once(m, v + HART.x + ((word >> 16) & 31)) + (word >> 32))
 
 
 @kernel
@@ -65,24 +79,14 @@ def put_bytes(m, at, value, count):
 
 @kernel
 def load_slow(m, v, word):
-    """A load by its decoded word. Returns DONE with rd written, or another status."""
+    """A load by its decoded word. Returns DONE with rd written, or MISS."""
     op = word & 255
-    va = wrap(read_once(m, v + HART.x + ((word >> 16) & 31)) + (word >> 32))
-    rd = HART.x + ((word >> 8) & 255)
+    va = access_address(m, v, word)
     size = access_size(op)
-    unsigned = op == OP.LBU or op == OP.LHU or op == OP.LWU
     regime = read_once(m, v + VCPU.data_regime)
     at = tlb_host(m, v, va, TLB_READ, regime)
     if at < 0:
-        status = mmu_translate(m, v, va, TLB_READ)
-        if status == XL_MMIO and va & (size - 1) == 0:
-            write_once(m, v + HART.mmio_signed, 0 if unsigned else 1)
-            return mmio_exit(m, v, read_once(m, v + VCPU.fault_gpa), va, size, rd)
-        if status != XL_OK:
-            return translation_failed(m, v, va, TLB_READ, status)
-        at = tlb_host(m, v, va, TLB_READ, regime)
-        if at < 0:
-            return RETRY
+        return miss(m, v, va, TLB_READ)
     room = 4096 - (va & 4095)
     value = 0
     if size <= room:
@@ -91,75 +95,31 @@ def load_slow(m, v, word):
         beyond = wrap(va + room)
         second = tlb_host(m, v, beyond, TLB_READ, regime)
         if second < 0:
-            status = mmu_translate(m, v, beyond, TLB_READ)
-            return RETRY if status == XL_OK else translation_failed(m, v, beyond, TLB_READ, status)
+            return miss(m, v, beyond, TLB_READ)
         value = get_bytes(m, at, room) | shl(get_bytes(m, second, size - room), room * 8)
-    if not unsigned:
+    if is_unsigned(op) == 0:
         value = sar(shl(value, 64 - size * 8), 64 - size * 8)
-    write_once(m, v + rd, value)
+    write_once(m, v + HART.x + ((word >> 8) & 255), value)
     return DONE
 
 
 @kernel
 def store_slow(m, v, word):
-    """A store by its decoded word. Returns DONE, or another status."""
-    va = wrap(read_once(m, v + HART.x + ((word >> 16) & 31)) + (word >> 32))
+    """A store by its decoded word. Returns DONE, or MISS and nothing is written."""
+    va = access_address(m, v, word)
     value = read_once(m, v + HART.x + ((word >> 24) & 31))
     size = access_size(word & 255)
-    room = 4096 - (va & 4095)
-    if size <= room:
-        return store_part(m, v, va, value, size, va & (size - 1) == 0)
-    beyond = wrap(va + room)
-    status = may_store(m, v, va)
-    if status == DONE:
-        status = may_store(m, v, beyond)
-    if status == DONE:
-        status = store_part(m, v, va, value, room, 0)
-    if status == DONE:
-        status = store_part(m, v, beyond, shr(value, room * 8), size - room, 0)
-    return status
-
-
-@kernel
-def may_store(m, v, va):
-    """DONE if a store to the page of `va` would be performed, else the status it ends with."""
-    if tlb_host(m, v, va, TLB_WRITE, read_once(m, v + VCPU.data_regime)) >= 0:
-        return DONE
-    status = mmu_translate(m, v, va, TLB_WRITE)
-    if status != XL_OK and status != XL_TRACKED:
-        return translation_failed(m, v, va, TLB_WRITE, status)
-    return DONE
-
-
-@kernel
-def store_part(m, v, va, value, count, to_device):
-    """Store `count` bytes that lie in one page. `to_device`: an access of this kind may go to a device register."""
     regime = read_once(m, v + VCPU.data_regime)
     at = tlb_host(m, v, va, TLB_WRITE, regime)
     if at < 0:
-        status = mmu_translate(m, v, va, TLB_WRITE)
-        if status == XL_TRACKED:
-            at = tracked_begin(m, v)
-            if at < 0:
-                return RETRY
-            put_bytes(m, at, value, count)
-            tracked_end(m, v, at, count)
-            return DONE
-        if status == XL_MMIO and to_device:
-            mmio_exit(m, v, read_once(m, v + VCPU.fault_gpa), va, count, HART.scratch)
-            write_once(m, v + HART.mmio_value, value & mask_of(count))
-            write_once(m, v + HART.mmio_is_write, 1)
-            return EXIT_MMIO
-        if status != XL_OK:
-            return translation_failed(m, v, va, TLB_WRITE, status)
-        at = tlb_host(m, v, va, TLB_WRITE, regime)
-        if at < 0:
-            return RETRY
-    put_bytes(m, at, value, count)
+        return miss(m, v, va, TLB_WRITE)
+    room = 4096 - (va & 4095)
+    if size > room:
+        beyond = wrap(va + room)
+        second = tlb_host(m, v, beyond, TLB_WRITE, regime)
+        if second < 0:
+            return miss(m, v, beyond, TLB_WRITE)
+        put_bytes(m, second, shr(value, room * 8), size - room)
+        size = room
+    put_bytes(m, at, value, size)
     return DONE
-
-
-@kernel
-def mask_of(count):
-    """Ones in the low `count` bytes."""
-    return -1 if count == 8 else (1 << (count * 8)) - 1

@@ -6,15 +6,15 @@ difference, a guest that pairs LR/SC to detect any write can. An SC to another a
 
 Guarantees L1  every AMO and successful SC is one seq_cst read-modify-write of the host at the guest's datum
            L2  misaligned ones trap (causes 4 and 6), those to devices are access faults
-Context    guest mode; may leave and enter it
+Context    guest mode, which it does not leave: a missing translation is said with MISS
 """
 
 from __future__ import annotations
 
 from gnomon.hart import opcode as OP
-from gnomon.hart.exits import DONE, RETRY
+from gnomon.hart.exits import DONE, miss
 from gnomon.hart.state import HART, NO_RESERVATION
-from gnomon.hart.trap import CAUSE_LOAD_MISALIGNED, CAUSE_STORE_MISALIGNED, take_exception, translation_failed
+from gnomon.hart.trap import CAUSE_LOAD_MISALIGNED, CAUSE_STORE_MISALIGNED, take_exception
 from gnomon.lang import kernel
 from gnomon.lang.atomics import mb, read_once, rmb, write_once
 from gnomon.lang.guest_memory import (
@@ -42,18 +42,24 @@ from gnomon.lang.guest_memory import (
     load64,
 )
 from gnomon.mmu.tlb import TLB_READ, TLB_WRITE, tlb_host
-from gnomon.mmu.track import tracked_begin, tracked_end
-from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
 from gnomon.mmu.vcpu import VCPU
 
+assert OP.LR_D & OP.SC_D & OP.AMO_D & 1 and not (OP.LR_W | OP.SC_W | OP.AMO_W) & 1
+
 AMO_ADD, AMO_SWAP, AMO_XOR, AMO_OR, AMO_AND, AMO_MIN, AMO_MAX, AMO_MINU, AMO_MAXU = 0, 1, 4, 8, 12, 16, 20, 24, 28
+
+
+@kernel
+def atomic_size(op):
+    """Bytes of the datum: the D forms have odd numbers."""
+    return 8 if op & 1 else 4
 
 
 @kernel
 def atomic(m, v, word):
     """LR, SC or an AMO by its decoded word. Returns DONE, or another status."""
     op = word & 255
-    size = 8 if op == OP.LR_D or op == OP.SC_D or op == OP.AMO_D else 4
+    size = atomic_size(op)
     va = read_once(m, v + HART.x + ((word >> 16) & 31))
     if op == OP.LR_W or op == OP.LR_D:
         return load_reserved(m, v, va, size, word)
@@ -63,17 +69,9 @@ def atomic(m, v, word):
         write_once(m, v + HART.x + ((word >> 8) & 255), 1)
         return DONE
     at = tlb_host(m, v, va, TLB_WRITE, read_once(m, v + VCPU.data_regime))
-    if at >= 0:
-        return modify(m, v, at, size, word)
-    status = mmu_translate(m, v, va, TLB_WRITE)
-    if status == XL_TRACKED:
-        at = tracked_begin(m, v)
-        if at < 0:
-            return RETRY
-        modify(m, v, at, size, word)
-        tracked_end(m, v, at, size)
-        return DONE
-    return RETRY if status == XL_OK else translation_failed(m, v, va, TLB_WRITE, status)
+    if at < 0:
+        return miss(m, v, va, TLB_WRITE)
+    return modify(m, v, at, size, word)
 
 
 @kernel
@@ -83,8 +81,7 @@ def load_reserved(m, v, va, size, word):
         return take_exception(m, v, CAUSE_LOAD_MISALIGNED, va)
     at = tlb_host(m, v, va, TLB_READ, read_once(m, v + VCPU.data_regime))
     if at < 0:
-        status = mmu_translate(m, v, va, TLB_READ)
-        return RETRY if status == XL_OK else translation_failed(m, v, va, TLB_READ, status)
+        return miss(m, v, va, TLB_READ)
     if (word >> 32) & 1:  # rl: what came before is performed before the load, which needs more than a release
         mb()
     value = load64(m, at) if size == 8 else load32s(m, at)

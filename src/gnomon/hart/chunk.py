@@ -6,11 +6,11 @@ between chunks (execute.py). What the loop does not do itself it hands to execut
 
 The chain of operations must stay flat, with constants: LLVM makes it one jump table.
 
-Guarantees R1  the loop's own copies (page, addend, regime) are dropped after every execute_slow, fetch_slow and re-entry: whatever
-               those did to translations is seen by the next access
+Guarantees R1  the loop's own copies (page, addend, regime) are dropped after every execute_slow: what it did to translations is seen by
+               the next access
            R2  a decoded word is used only if its tag is the very bits read from memory for this execution
            R3  a chunk ends after as many attempts as it was given, so traps and retries cannot hold it open
-Context    guest mode; mmu/ leaves and enters it under us. run_chunk is called by execute.py only
+Context    guest mode, which is not left: what needs the MMU's help ends the chunk with MISS
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from gnomon.hart import opcode as OP
 from gnomon.hart.decode import decode, instruction_length
 from gnomon.hart.divide import divided, divided_unsigned, remainder, remainder_unsigned
-from gnomon.hart.exits import DONE, EVENTS, EXIT_NOMEM
+from gnomon.hart.exits import DONE, EVENTS, MISS
 from gnomon.hart.fetch import fetch_slow
 from gnomon.hart.state import DECODE_ENTRIES, HART
 from gnomon.hart.system import execute_slow
@@ -68,7 +68,8 @@ def run_chunk(m, v, chunk):
             write_once(m, v + HART.pc, pc)
             raw = fetch_slow(m, v, pc)
             if raw < 0:
-                return leave_chunk(m, v, retired - left, raw)
+                write_once(m, v + HART.instret, retired - left)
+                return MISS
             page = read_once(m, v + HART.fetch_page)
             addend = read_once(m, v + HART.fetch_addend)
         slot = table + (pc & (2 * DECODE_ENTRIES - 2))
@@ -292,10 +293,11 @@ def run_chunk(m, v, chunk):
             pc = wrap(pc + instruction_length(raw))
             continue
         write_once(m, v + HART.pc, pc)
+        write_once(m, v + HART.word, word)
         write_once(m, v + HART.next_pc, pc + instruction_length(raw))
         write_once(m, v + HART.instret, retired - left - 1)
         status = execute_slow(m, v, word, raw)
-        if status > 0 or status == EVENTS:
+        if status > 0 or status == EVENTS or status == MISS:
             return status
         pc = read_once(m, v + HART.pc)
         retired = read_once(m, v + HART.instret) + left
@@ -304,10 +306,3 @@ def run_chunk(m, v, chunk):
     write_once(m, v + HART.pc, pc)
     write_once(m, v + HART.instret, retired)
     return DONE
-
-
-@kernel
-def leave_chunk(m, v, retired, status):
-    """End a chunk whose fetch ended with `status`; HART.pc is right already."""
-    write_once(m, v + HART.instret, retired)
-    return EXIT_NOMEM if status == -EXIT_NOMEM else status

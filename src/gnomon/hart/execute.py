@@ -11,8 +11,9 @@ Context    the hart's own thread, outside guest mode, no lock
 from __future__ import annotations
 
 from gnomon.hart.chunk import run_chunk
-from gnomon.hart.exits import DONE, EXIT_BUDGET, EXIT_REQUEST
+from gnomon.hart.exits import DONE, EXIT_BUDGET, EXIT_REQUEST, MISS
 from gnomon.hart.interrupt import deliver_interrupt, update_timer
+from gnomon.hart.miss import resolve_miss
 from gnomon.hart.state import HART
 from gnomon.lang import kernel
 from gnomon.lang.arith import wrap
@@ -39,6 +40,8 @@ def hart_run(m, v, budget):
                 status = run_chunk(m, v, left_to_run if left_to_run < CHUNK else CHUNK)
                 ran = wrap(read_once(m, v + HART.instret) - before)
                 left_to_run -= ran if ran > 0 and ran <= CHUNK else 1
+                if status == MISS:
+                    status = resolve_miss(m, v)
     guest_exit(m, v)
     return status
 

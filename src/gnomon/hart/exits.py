@@ -26,6 +26,7 @@ DONE = 0  # the instruction retires
 TRAPPED = -1  # it does not: HART.pc is the trap handler
 RETRY = -2  # it does not: execute it again
 EVENTS = -3  # it retires, and may have made an interrupt deliverable
+MISS = -4  # it does not: HART.miss_va and miss_access say which translation it needs, miss.py gets it
 
 
 @kernel
@@ -37,14 +38,11 @@ def retire(m, v):
 
 
 @kernel
-def mmio_exit(m, v, gpa, va, size, rd):
-    """Describe a load of a device register (HART.mmio_signed is set by the caller) and leave. Returns EXIT_MMIO."""
-    write_once(m, v + HART.mmio_gpa, gpa)
-    write_once(m, v + HART.mmio_va, va)
-    write_once(m, v + HART.mmio_size, size)
-    write_once(m, v + HART.mmio_rd, rd)
-    write_once(m, v + HART.mmio_is_write, 0)
-    return EXIT_MMIO
+def miss(m, v, va, access):
+    """The instruction needs the translation of `va` for `access`. Returns MISS."""
+    write_once(m, v + HART.miss_va, va)
+    write_once(m, v + HART.miss_access, access)
+    return MISS
 
 
 @kernel(entry=True)

@@ -15,8 +15,7 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import shr, ult
 from gnomon.lang.atomics import mb, read_once
 from gnomon.lang.guest_memory import load64
-from gnomon.mmu.tlb import TLB_READ, tlb_host
-from gnomon.mmu.translate import XL_OK, mmu_translate
+from gnomon.mmu.tlb import TLB_READ, TLB_WRITE, tlb_host
 from gnomon.mmu.vcpu import REQ_FLUSH, VCPU, guest_enter, guest_exit, make_request, wait_for_exit
 from gnomon.mmu.vm import VM
 
@@ -69,16 +68,17 @@ def remote_flush(m, v, mask, base):
 
 @kernel
 def legacy_mask(m, v, va):
-    """The hart mask that a legacy call points to. All harts if there is none or it cannot be read: asking too many is harmless."""
+    """The hart mask that a legacy call points to; all harts if there is none.
+
+    Only the TLB is asked: the guest has just written the mask. If it is not there any more all harts are asked, which is harmless."""
     if va == 0 or va & 7:
         return -1
     guest_enter(m, v)
-    mask = -1
-    at = tlb_host(m, v, va, TLB_READ, read_once(m, v + VCPU.data_regime))
-    while at < 0 and mmu_translate(m, v, va, TLB_READ) == XL_OK:
-        at = tlb_host(m, v, va, TLB_READ, read_once(m, v + VCPU.data_regime))
-    if at >= 0:
-        mask = load64(m, at)
+    regime = read_once(m, v + VCPU.data_regime)
+    at = tlb_host(m, v, va, TLB_WRITE, regime)
+    if at < 0:
+        at = tlb_host(m, v, va, TLB_READ, regime)
+    mask = load64(m, at) if at >= 0 else -1
     guest_exit(m, v)
     return mask
 

@@ -68,6 +68,9 @@ _layout = record(
     stimecmp=1,
     time_offset_ns=1,  # time = (monotonic_ns - time_offset_ns) / 100
     timer_chunks=1,  # chunks until the clock is looked at again
+    word=1,  # the decoded instruction that left the loop
+    miss_va=1,  # MISS: the translation it needs
+    miss_access=1,
     mmio_gpa=1,  # EXIT_MMIO: the access that the owner performs
     mmio_va=1,
     mmio_size=1,

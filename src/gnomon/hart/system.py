@@ -1,18 +1,18 @@
 """system: what the loop does not do itself, one instruction at a time.
 
-Memory accesses that missed the TLB, the A extension, CSRs, traps and returns from them, WFI, SFENCE.VMA.
+Memory accesses that missed the TLB or are misaligned, the A extension, CSRs, traps and returns from them, WFI, SFENCE.VMA.
 
-Guarantees Y1  an instruction that retires is counted and HART.pc moved here and nowhere else
-Context    guest mode; may leave and enter it
+Guarantees Y1  HART.pc and HART.instret move on if the instruction retires, and else not
+Context    guest mode, which it does not leave
 """
 
 from __future__ import annotations
 
 from gnomon.hart import opcode as OP
-from gnomon.hart.access import load_slow, store_slow
+from gnomon.hart.access import is_load, load_slow, store_slow
 from gnomon.hart.amo import atomic
 from gnomon.hart.csr import csr_access
-from gnomon.hart.exits import DONE, EVENTS, EXIT_MMIO, EXIT_NOMEM, EXIT_SBI, EXIT_WFI, RETRY, TRAPPED, retire
+from gnomon.hart.exits import DONE, EVENTS, EXIT_SBI, EXIT_WFI, MISS, TRAPPED, retire
 from gnomon.hart.interrupt import pending_interrupts, update_timer
 from gnomon.hart.state import HART, PRIV_M, PRIV_S
 from gnomon.hart.status import TSR, TVM, TW
@@ -29,7 +29,7 @@ def execute_slow(m, v, word, raw):
     status = DONE
     if op == OP.ILLEGAL:
         status = take_exception(m, v, CAUSE_ILLEGAL, raw if raw & 3 == 3 else raw & 0xFFFF)
-    elif op == OP.LD or op == OP.LW or (op >= OP.LB and op <= OP.LWU):
+    elif op < OP.SLOW and is_load(op):
         status = load_slow(m, v, word)
     elif op < OP.SLOW:
         status = store_slow(m, v, word)
@@ -39,7 +39,7 @@ def execute_slow(m, v, word, raw):
         status = atomic(m, v, word)
     else:
         status = privileged(m, v, word, raw)
-    if status != TRAPPED and status != RETRY and status != EXIT_MMIO and status != EXIT_NOMEM:
+    if status != TRAPPED and status != MISS:
         retire(m, v)
     return status
 

@@ -7,12 +7,10 @@ Context    the hart's own thread; HART.pc is the instruction that traps, or the 
 
 from __future__ import annotations
 
-from gnomon.hart.exits import EVENTS, EXIT_NOMEM, TRAPPED
+from gnomon.hart.exits import EVENTS, TRAPPED
 from gnomon.hart.state import HART, NO_RESERVATION, PRIV_M, PRIV_S, PRIV_U, set_context
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
-from gnomon.mmu.tlb import TLB_EXEC, TLB_READ
-from gnomon.mmu.translate import XL_NOMEM, XL_PAGE_FAULT
 
 CAUSE_FETCH_ACCESS, CAUSE_ILLEGAL, CAUSE_BREAKPOINT = 1, 2, 3
 CAUSE_LOAD_MISALIGNED, CAUSE_LOAD_ACCESS, CAUSE_STORE_MISALIGNED, CAUSE_STORE_ACCESS = 4, 5, 6, 7
@@ -101,21 +99,6 @@ def leave_trap(m, v, status, priv, pc):
     write_once(m, v + HART.reservation_at, NO_RESERVATION)
     set_context(m, v)
     return EVENTS
-
-
-@kernel
-def translation_failed(m, v, va, access, status):
-    """What an access to `va` becomes that mmu_translate refused with `status`: a trap of the guest (TRAPPED), or EXIT_NOMEM.
-
-    XL_MMIO is refused here too: the caller could not have meant a device (fetch, AMO, misaligned)."""
-    if status == XL_NOMEM:
-        return EXIT_NOMEM
-    page = status == XL_PAGE_FAULT
-    if access == TLB_EXEC:
-        return take_exception(m, v, CAUSE_FETCH_PAGE if page else CAUSE_FETCH_ACCESS, va)
-    if access == TLB_READ:
-        return take_exception(m, v, CAUSE_LOAD_PAGE if page else CAUSE_LOAD_ACCESS, va)
-    return take_exception(m, v, CAUSE_STORE_PAGE if page else CAUSE_STORE_ACCESS, va)
 
 
 @kernel(entry=True)

@@ -45,8 +45,11 @@ def kernel(function=None, *, entry: bool = False):
 def _call_with_words(dispatcher: Dispatcher) -> None:
     """Have calls from kernels use the one signature. Numba would compile a kernel anew for each constant and boolean it is called with."""
     template = dispatcher.get_call_template
-    words = (types.Integer, types.Boolean)  # literals are of these too
-    dispatcher.get_call_template = lambda args, kws: template([types.int64 if isinstance(types.unliteral(a), words) else a for a in args], kws)
+
+    def word(argument):
+        return types.int64 if isinstance(types.unliteral(argument), (types.Integer, types.Boolean)) else argument
+
+    dispatcher.get_call_template = lambda args, kws: template([word(a) for a in args], kws)
 
 
 def signature(k: Dispatcher) -> tuple:

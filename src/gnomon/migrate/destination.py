@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import msgspec
 import numpy as np
@@ -28,6 +29,9 @@ from gnomon.migrate.source import Cancelled
 from gnomon.migrate.wire import BATCH, PAGE, Type, WireError
 
 HARTS_MOST = 64
+LEAST_SHADOW_PAGES = 64
+"""A small guest may have that many, more than it has pages."""
+
 WAKE = 0.1
 """Seconds between looks at `cancel` while nobody has connected."""
 
@@ -55,10 +59,10 @@ class InDoubt(GnomonError):
         self.arrival = arrival
 
 
-def _default_machine(memory: int, harts: int, name: str):
+def _default_machine(memory: int, harts: int, *, shadow_pages: int, name: str):
     from gnomon.vm.machine import Machine
 
-    return Machine(memory, harts, name=name or None)
+    return Machine(memory, harts, shadow_pages=shadow_pages, name=name or None)
 
 
 class Receiver:
@@ -121,6 +125,7 @@ class Reception:
         self._written: np.ndarray | None = None
         self._buffers = [np.empty(BATCH * PAGE, np.uint8) for _ in range(2)]
         self._turn = 0
+        self._state_digest = ""
         self._rounds = 0
         self._bytes = 0
 
@@ -156,7 +161,7 @@ class Reception:
         _, hello = channel.expect(Type.HELLO)
         self._judge(hello)
         try:
-            self.machine = self._make(hello.memory, hello.harts, hello.name)
+            self.machine = self._make(hello.memory, hello.harts, shadow_pages=hello.shadow_pages, name=hello.name)
         except (ValueError, MemoryError, OSError) as error:
             raise GnomonError(f"no machine can be made here for {hello.name or 'the guest'}: {error}") from None
         self._written = np.zeros(self.machine.pages, bool)
@@ -176,6 +181,8 @@ class Reception:
         host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if hello.memory > host:
             raise WireError(f"the guest has {hello.memory} bytes of memory and this host has {host}")
+        if not 1 <= hello.shadow_pages <= max(LEAST_SHADOW_PAGES, hello.memory // PAGE):
+            raise WireError(f"a guest of {hello.memory // PAGE} pages cannot have so many shadow pages: {hello.shadow_pages}")
         if len(hello.name) > 64 or not hello.name.isprintable():
             raise WireError(f"the name of a guest is at most 64 printable characters: {hello.name[:64]!r}")
 
@@ -248,17 +255,18 @@ class Reception:
             raise WireError(f"the state comes after whole rounds, and this one comes after {self._rounds} and {pages} pages more")
         try:
             self.machine.set_state(state)
+            self._state_digest = wire.state_digest(state)
         except ValueError as error:
             raise WireError(f"the state of the harts and devices is not valid: {error}") from None
 
     def _prepare(self) -> wire.Identity:
         """All is here: hash it, compare, say so."""
-        ours = wire.Identity(*self.machine.ram_hash())
+        ours = wire.Identity(*self.machine.ram_hash(), self._state_digest)
         _, theirs = self.channel.expect(Type.FINISH)
         if ours != theirs:
             raise WireError(
-                f"memory differs after the copy: {theirs.pages} pages with xxh3 {theirs.digest} at the source, "
-                f"{ours.pages} pages with {ours.digest} here"
+                f"memory or state differs after the copy: {theirs.pages} pages with xxh3 {theirs.digest} and {theirs.state} at the source, "
+                f"{ours.pages} pages with {ours.digest} and {ours.state} here"
             )
         self.side.on(Event.FINISH)
         self.channel.send(Type.PREPARED, ours)
@@ -267,10 +275,8 @@ class Reception:
     def _start(self, arrival: Arrival) -> None:
         if arrival.running:
             self.machine.start()
-        try:
+        with suppress(Lost):  # then it runs here all the same, and the source stays paused until a person discards it
             self.channel.send(Type.STARTED)
-        except Lost:
-            pass  # it runs here; the source stays paused until a person discards it
         self.channel.close()
 
     # When it fails
@@ -301,7 +307,7 @@ class Reception:
         reason = error.message if isinstance(error, GnomonError) else type(error).__name__
         name = arrival.name or "the guest"
         return InDoubt(
-            f"{arrival.peer} committed {name} and has not released it: {reason}; the source may still own it, so it stays paused and whole here",
+            f"{arrival.peer} committed {name} and has not released it: {reason}; it may own it still, {name} stays paused and whole here",
             "look at the source: if it is paused there, discard it on one side and resume it on the other",
             self.side,
             arrival,

@@ -171,8 +171,8 @@ class Migration:
                 page=PAGE,
                 memory=machine.memory,
                 harts=machine.harts,
-                running=not machine.paused,
-                config=machine.config(),
+                shadow_pages=machine.config["shadow_pages"],
+                running=machine.running,
             ),
         )
         channel.receive_preamble()
@@ -298,20 +298,21 @@ class Migration:
         """Stop every vCPU and send what is left: pages, state, the hash of both (I-8)."""
         machine, channel = self.machine, self._channel
         began = time.perf_counter()
-        if not machine.paused:
+        if machine.running:
             self._resume = True
             machine.pause()
         self._check_going()
         record = self._round(len(self._rounds) + 1, paused=True)
-        channel.send(Type.STATE, machine.get_state())
-        identity = wire.Identity(*machine.ram_hash())  # while the destination computes its own
+        state = machine.get_state()
+        channel.send(Type.STATE, state)
+        identity = wire.Identity(*machine.ram_hash(), wire.state_digest(state))  # while the destination computes its own
         channel.send(Type.FINISH, identity)
         self._hear_round(record.number)
         _, theirs = channel.expect(Type.PREPARED)
         if theirs != identity:
             raise WireError(
-                f"memory differs after the copy: {identity.pages} pages with xxh3 {identity.digest} here, "
-                f"{theirs.pages} pages with {theirs.digest} at {self.address}"
+                f"memory or state differs after the copy: {identity.pages} pages with xxh3 {identity.digest} and {identity.state} here, "
+                f"{theirs.pages} pages with {theirs.digest} and {theirs.state} at {self.address}"
             )
         record.seconds = time.perf_counter() - began
         self._progress(record)
@@ -381,6 +382,6 @@ class Migration:
             what, likely = f"{self.address} was offered {name} and has not answered", "may own it"
         return InDoubt(
             f"{what}: {reason}; the peer {likely}, so {name} stays paused and whole here",
-            f"look at the peer: if it runs {name}, `gnomon discard {name}` here; if it is surely gone or discarded it, `gnomon resume {name}` here",
+            f"look at the peer: if it runs {name}, gnomon discard {name} here; if it is surely gone, gnomon resume {name} here",
             self.side,
         )

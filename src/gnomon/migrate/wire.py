@@ -10,8 +10,8 @@ A connection begins, in each direction, with 12 bytes: magic `\\x89GNOMON\\n`, v
     16 head_sum  u64     xxh3-64 of the head
     24 own_sum   u64     xxh3-64 of bytes 0..23
 
-The index of a pages frame: count u32, kept u32, gfns u32[count], zero u8[count], sums u64[kept]. After it come the `kept` pages that are not
-all zero, raw or as one lz4 block.
+The index of a pages frame: count u32, kept u32, gfns u32[count], zero u8[count], sums u64[kept]. After it come the `kept` pages that are
+not all zero, raw or as one lz4 block.
 
 Guarantees W1  no length is believed before own_sum is right and the length is within the limit of its type
            W2  no page reaches the guest before its gfn is in range, ascending within the round, and its sum is right
@@ -80,7 +80,7 @@ class WireError(GnomonError):
 
 
 class Hello(msgspec.Struct, forbid_unknown_fields=True):
-    """The source introduces the guest. `config` is what Machine.config() says."""
+    """The source introduces the guest: what the destination must build, and whether it ran."""
 
     session: bytes
     name: str
@@ -88,8 +88,8 @@ class Hello(msgspec.Struct, forbid_unknown_fields=True):
     page: int
     memory: int
     harts: int
+    shadow_pages: int
     running: bool
-    config: dict
 
 
 class Welcome(msgspec.Struct, forbid_unknown_fields=True):
@@ -109,10 +109,16 @@ class RoundDone(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Identity(msgspec.Struct, forbid_unknown_fields=True):
-    """What all of memory and state hashes to: FINISH by the source, PREPARED by the destination."""
+    """What all of memory, and the state, hash to: FINISH by the source, PREPARED by the destination."""
 
     pages: int
     digest: str
+    state: str
+
+
+def state_digest(state: bytes) -> str:
+    """What Identity.state says of a machine's state."""
+    return f"{checksum(state):016x}"
 
 
 class Abort(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,0 +1,219 @@
+"""explore: drive the search, grow its tables, refine the reduction, and say what was found.
+
+A verdict is `proved` (every state within the stated bounds), `violated` (with the shortest schedule there is), or `bounded`
+(something stopped the search: what was looked at is fine, nothing is said about the rest).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from gnomon.check import search
+from gnomon.check.context import VIOLATIONS
+from gnomon.check.machine import Compiled, Machine, compile_scenario
+from gnomon.check.progress import find_fair_cycle
+from gnomon.check.result import Result
+from gnomon.check.scenario import Scenario
+from gnomon.check.search import F
+from gnomon.check.visited import rehash
+
+CHUNK = 200_000
+"""Transitions between two looks at the clock, memory and Ctrl-C: well under a second."""
+GIB = 1 << 30
+
+
+def explore(
+    scenario: Scenario,
+    model: str = "sc",
+    *,
+    reduce: bool = True,
+    buffer: int = 8,
+    memory: int = 4 * GIB,
+    max_states: int = 0,
+    max_seconds: float = 0.0,
+    outcomes: tuple[int, ...] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Explore a scenario under a memory model.
+
+    reduce        merge accesses that no other thread can see (the same verdict, fewer states)
+    buffer        entries of a store buffer under TSO; when one fills up the verdict is at most `bounded`
+    max_states    stop there, 0 = no limit; likewise max_seconds and memory (bytes)
+    outcomes      words whose values in end states are collected in Result.outcomes
+    progress      called with (states, transitions) now and then
+    Ctrl-C ends the search with what it has, labelled `bounded: interrupted`.
+    """
+    compiled = compile_scenario(scenario)
+    began = time.monotonic()
+    visible = set(scenario.shared) if reduce else None
+    slots = 64
+    limits = (memory, max_states, max_seconds, began)
+    while True:
+        machine = Machine(scenario, compiled, model, buffer if model == "tso" else 0, slots, visible)
+        run = _Run(scenario, compiled, machine, limits, outcomes, progress)
+        again = run.finish()
+        if again == "slots":
+            slots *= 4
+        elif again == "visible":
+            visible = set(np.flatnonzero(machine.guard == 0).tolist())
+        else:
+            result = run.result
+            result.visible, result.reduced, result.seconds = frozenset(visible or ()), reduce, time.monotonic() - began
+            return result
+
+
+class _Run:
+    """One search with a fixed set of visible words."""
+
+    def __init__(self, scenario: Scenario, compiled: Compiled, machine: Machine, limits, outcomes, progress):
+        self.scenario, self.compiled, self.machine, self.limits, self.outcomes, self.progress = scenario, compiled, machine, limits, outcomes, progress
+        self.meta = meta = np.zeros(len(F), np.int64)
+        capacity = 4096
+        self.table = np.zeros(2 * capacity, np.uint64)
+        self.follow = scenario.progress
+        self.extra = np.zeros(capacity if self.follow else 0, np.uint32)
+        self.parents, self.actions = np.zeros(4096, np.uint32), np.zeros(4096, np.uint8)
+        self.edges = np.zeros(16384 if self.follow else 1, np.int64)
+        self.edge_ends, self.enabled = np.zeros(4096 if self.follow else 1, np.int64), np.zeros(4096 if self.follow else 1, np.uint32)
+        self.current, self.following = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
+        self.ends = np.zeros(64 * machine["slot_limit"] if outcomes else 0, np.int64)
+        self.saved = np.zeros(machine.threads * machine.stride + 4096, np.int64)
+        meta[F["capacity"]] = capacity
+        meta[F["threads"]], meta[F["always"]] = machine.threads, len(scenario.always_properties)
+        meta[F["at_end"]] = len(scenario.end_properties)
+        machine.start()
+        block = machine.blocks[: machine.threads * machine.stride]
+        record = [3 + len(block), 0, 1, *block]  # the initial state's fingerprint is (0, 1) by definition: (0, 0) marks a free entry
+        self.current[: len(record)] = record
+        meta[F["end"]] = len(record)
+        self.table[2 * (-1 - search.find(self.table, capacity, np.uint64(0), np.uint64(1))) + 1] = 1
+        meta[F["states"]] = 1
+        self.levels = 0
+        self.result: Result | None = None
+
+    def finish(self) -> str:
+        """Search to the end. Returns "slots" or "visible" when the search must start anew, else "" with self.result set."""
+        machine, meta = self.machine, self.meta
+        memory, max_states, max_seconds, began = self.limits
+        told = began
+        try:
+            while True:
+                meta[F["limit"]] = meta[F["transitions"]] + CHUNK
+                search.expand(
+                    self.compiled.step, self.compiled.drain, machine.context, machine.blocks, machine.memory, machine.journal, machine.origin,
+                    self.current, self.following, self.table, self.extra, self.parents, self.actions, meta, machine.starts, self.saved,
+                    self.edges, self.edge_ends, self.enabled, self.ends,
+                )  # fmt: skip
+                stop = int(meta[F["stop"]])
+                if stop == search.SLOTS_FULL:
+                    return "slots"
+                if machine["broken"] and (stop != search.GO_ON or meta[F["transitions"]] >= CHUNK):
+                    return "visible"
+                if stop in (search.BROKEN_STEP, search.BROKEN_ALWAYS, search.BROKEN_END, search.DEADLOCK):
+                    self.result = self._violated(stop)
+                    return ""
+                if stop == search.LEVEL_DONE and not self._next_level():
+                    self.result = self._exhausted()
+                    return ""
+                self._grow(stop)
+                reason = ""
+                if max_states and meta[F["states"]] >= max_states:
+                    reason = f"stopped at {max_states:,} states"
+                elif max_seconds and time.monotonic() - began > max_seconds:
+                    reason = f"stopped after {max_seconds:g} s"
+                elif self.bytes() > memory:
+                    reason = f"memory limit of {memory >> 20:,} MiB reached"
+                if reason:
+                    self.result = self._result("bounded", reason=reason)
+                    return ""
+                if self.progress and time.monotonic() - told > 0.5:
+                    told = time.monotonic()
+                    self.progress(int(meta[F["states"]]), int(meta[F["transitions"]]))
+        except KeyboardInterrupt:
+            self.result = self._result("bounded", reason="interrupted")
+            return ""
+
+    def bytes(self) -> int:
+        """Memory of the search's tables."""
+        arrays = (self.table, self.extra, self.parents, self.actions, self.edges, self.edge_ends, self.enabled, self.current, self.following)
+        return sum(a.nbytes for a in arrays)
+
+    def _next_level(self) -> bool:
+        meta = self.meta
+        self.levels += 1
+        self.current, self.following = self.following, self.current
+        meta[F["cursor"]], meta[F["end"]], meta[F["tail"]] = 0, meta[F["tail"]], 0
+        return meta[F["end"]] > 0
+
+    def _grow(self, stop: int) -> None:
+        if stop == search.TABLE_FULL:
+            capacity = int(self.meta[F["capacity"]])
+            capacity += max(capacity // 2, 8192) if capacity < 1 << 20 else capacity // 2
+            table, extra = np.zeros(2 * capacity, np.uint64), np.zeros(capacity if self.follow else 0, np.uint32)
+            rehash(self.table, table, capacity, self.extra, extra)
+            self.table, self.extra = table, extra
+            self.meta[F["capacity"]] = capacity
+        elif stop == search.STATES_FULL:
+            self.parents, self.actions = _longer(self.parents), _longer(self.actions)
+            if self.follow:
+                self.edge_ends, self.enabled = _longer(self.edge_ends), _longer(self.enabled)
+        elif stop == search.TAIL_FULL:
+            self.following = _longer(self.following, 2)
+        elif stop == search.EDGES_FULL:
+            self.edges = _longer(self.edges)
+        elif stop == search.ENDS_FULL:
+            self.ends = _longer(self.ends, 4)
+
+    def schedule(self, state: int) -> list[int]:
+        """The actions that lead from the initial state to state number `state`."""
+        actions = []
+        while state:
+            actions.append(int(self.actions[state]))
+            state = int(self.parents[state])
+        return actions[::-1]
+
+    def _violated(self, stop: int) -> Result:
+        meta = self.meta
+        schedule = self.schedule(int(meta[F["parent"]]))
+        if stop == search.BROKEN_STEP:
+            schedule.append(int(meta[F["action"]]))
+            return self._result("violated", property=VIOLATIONS[self.machine["violation"]], schedule=schedule)
+        if stop == search.DEADLOCK:
+            return self._result("violated", property="deadlock", schedule=schedule)
+        properties = self.scenario.always_properties + self.scenario.end_properties
+        return self._result("violated", property=properties[int(meta[F["property"]])].name, schedule=schedule)
+
+    def _exhausted(self) -> Result:
+        if self.follow:
+            found = find_fair_cycle(self)
+            if found is not None:
+                state, loop = found
+                return self._result("violated", property="progress", schedule=self.schedule(state), loop=loop)
+        if self.machine["buffer_full"]:
+            size = self.machine["buffer"]
+            return self._result("bounded", reason=f"a store buffer of {size} entries filled up; hint: a larger buffer, --set buffer={2 * size}")
+        return self._result("proved")
+
+    def _result(self, verdict: str, **more) -> Result:
+        meta, machine = self.meta, self.machine
+        states = int(meta[F["states"]])
+        bounds = {"threads": machine.threads} | {name.rpartition(".")[2]: value for name, value in self.scenario.constants.items()}
+        if machine.model == "tso":
+            bounds["buffer"] = machine["buffer"]
+        result = Result(
+            self.scenario.name, machine.model, verdict, states, int(meta[F["transitions"]]), int(meta[F["steps"]]), 0.0, int(meta[F["ends"]]),
+            bounds, digest=self.scenario.digest(), bytes_a_state=(self.table.nbytes + 5 * states) / states, **more,
+        )  # fmt: skip
+        if self.outcomes:
+            limit = machine["slot_limit"]
+            for row in self.ends[: int(meta[F["ends"]]) * limit].reshape(-1, limit):
+                slots = [int(machine.map[a]) for a in self.outcomes]
+                result.outcomes.add(tuple(int(machine.initial[a] ^ (row[s] if s >= 0 else 0)) for a, s in zip(self.outcomes, slots, strict=True)))
+        return result
+
+
+def _longer(array, factor: float = 1.5):
+    return np.concatenate([array, np.zeros(int(len(array) * (factor - 1)), array.dtype)])

@@ -1,0 +1,137 @@
+"""progress: is there a cycle of fair steps in which somebody who should finish never does?
+
+Weak fairness: an actor (a thread's steps, or the drain of its buffer) that can always act, acts. A strongly connected part of the
+state graph is a fair cycle if every actor either acts inside it or cannot act in one of its states. Since threads are finite
+sequences of calls, any fair cycle in which a thread takes steps is one in which that thread never finishes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gnomon.check.compiled import native
+from gnomon.check.search import F
+
+
+@native
+def components(states, edges, edge_ends, component):
+    """Tarjan's strongly connected components without recursion. Returns how many; component[state] is filled in."""
+    index = np.zeros(states, np.int64)
+    low = np.zeros(states, np.int64)
+    stack = np.zeros(states, np.int64)
+    on_stack = np.zeros(states, np.uint8)
+    work = np.zeros(states, np.int64)
+    place = np.zeros(states, np.int64)
+    counter, found, top = 1, 0, 0
+    for root in range(states):
+        if index[root]:
+            continue
+        depth = 0
+        work[0] = root
+        place[root] = edge_ends[root - 1] if root else 0
+        index[root] = low[root] = counter
+        counter += 1
+        stack[top] = root
+        top += 1
+        on_stack[root] = 1
+        while depth >= 0:
+            state = work[depth]
+            if place[state] < edge_ends[state]:
+                target = edges[place[state]] >> 8
+                place[state] += 1
+                if index[target] == 0:
+                    depth += 1
+                    work[depth] = target
+                    place[target] = edge_ends[target - 1] if target else 0
+                    index[target] = low[target] = counter
+                    counter += 1
+                    stack[top] = target
+                    top += 1
+                    on_stack[target] = 1
+                elif on_stack[target]:
+                    low[state] = min(low[state], index[target])
+                continue
+            if low[state] == index[state]:
+                while True:
+                    top -= 1
+                    member = stack[top]
+                    on_stack[member] = 0
+                    component[member] = found
+                    if member == state:
+                        break
+                found += 1
+            depth -= 1
+            if depth >= 0:
+                low[work[depth]] = min(low[work[depth]], low[state])
+    return found
+
+
+@native
+def judge(states, edges, edge_ends, enabled, component, count, acted, always_able):
+    """For each component: which actors act inside it, and which are able in all of its states."""
+    for state in range(states):
+        mine = component[state]
+        always_able[mine] &= enabled[state]
+        for e in range(edge_ends[state - 1] if state else 0, edge_ends[state]):
+            if component[edges[e] >> 8] == mine:
+                acted[mine] |= np.uint32(1 << (edges[e] & 31 & 255))
+    return count
+
+
+def find_fair_cycle(run) -> tuple[int, list[int]] | None:
+    """(state, actions of a cycle through it) of a fair cycle in which a thread that is not `forever` acts; None if there is none."""
+    states = int(run.meta[F["states"]])
+    component = np.zeros(states, np.int64)
+    count = components(states, run.edges, run.edge_ends, component)
+    acted, able = np.zeros(count, np.uint32), np.full(count, 0xFFFFFFFF, np.uint32)
+    judge(states, run.edges, run.edge_ends, run.enabled, component, count, acted, able)
+    mortal = 0
+    for n, thread in enumerate(run.scenario.threads):
+        if not thread.forever:
+            mortal |= 1 << (2 * n)
+    fair = ((able & ~acted) == 0) & ((acted & np.uint32(mortal)) != 0)
+    if not fair.any():
+        return None
+    state = int(np.flatnonzero(fair[component])[0])  # the first found is a nearest one
+    return state, _cycle(run, component, state)
+
+
+def _cycle(run, component, start: int) -> list[int]:
+    """Actions of a walk inside the component of `start` that takes every actor of it at least once and returns."""
+    mine = component[start]
+    wanted, here, walk = None, start, []
+    all_actions: set[int] = set()
+    for state in np.flatnonzero(component == mine):
+        all_actions |= {action & 31 for action, target in _edges(run, int(state)) if component[target] == mine}
+    wanted = set(all_actions)
+    while wanted or here != start:
+        path = _nearest(run, component, mine, here, wanted, start)
+        for action, target in path:
+            walk.append(action)
+            wanted.discard(action & 31)
+            here = target
+    return walk
+
+
+def _edges(run, state: int) -> list[tuple[int, int]]:
+    begin = int(run.edge_ends[state - 1]) if state else 0
+    return [(int(e) & 255, int(e) >> 8) for e in run.edges[begin : int(run.edge_ends[state])]]
+
+
+def _nearest(run, component, mine, here, wanted, start):
+    """Shortest walk from `here` whose last action is wanted; back to `start` when nothing is."""
+    seen, level = {here}, [(here, [])]
+    while level:
+        following = []
+        for state, path in level:
+            for action, target in _edges(run, state):
+                if component[target] != mine:
+                    continue
+                walk = [*path, (action, target)]
+                if (action & 31 in wanted) if wanted else target == start:
+                    return walk
+                if target not in seen:
+                    seen.add(target)
+                    following.append((target, walk))
+        level = following
+    raise AssertionError("a strongly connected component that is not connected")

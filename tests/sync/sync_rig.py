@@ -1,0 +1,49 @@
+"""What the tests of sync share: a world of two meanings, an arena with RCU, threads that cannot hang a test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from gnomon.lang import PAGE_WORDS, Arena, twin
+from gnomon.lang.fixed import FRAME_WORDS_AT
+from gnomon.lang.host import register_membarrier
+from gnomon.lang.kernel import compile_kernel
+from gnomon.sync.rcu import rcu_init
+
+FREE_AT = FRAME_WORDS_AT + PAGE_WORDS
+"""First word of a test's arena that nobody owns."""
+
+both_worlds = pytest.mark.parametrize("world", [lambda k: k, twin], ids=["compiled", "interpreted"])
+both_orders = pytest.mark.parametrize("heavy", [1, 0], ids=["membarrier", "mb"])
+
+
+def rcu_arena(heavy: int = 1, words: int = FREE_AT + 8 * PAGE_WORDS) -> Arena:
+    """A fresh arena with RCU set up; `heavy` asks for membarrier."""
+    arena = Arena(words)
+    if heavy and not register_membarrier():
+        pytest.skip("this host has no expedited membarrier")
+    assert rcu_init(arena, heavy) == heavy
+    return arena
+
+
+def together(*jobs: tuple) -> list[int]:
+    """Run kernels (kernel, arguments...) each on a thread of its own, started at once. Returns what they returned."""
+    for kernel, *_ in jobs:
+        compile_kernel(kernel)
+    results: list = [None] * len(jobs)
+    gate = threading.Barrier(len(jobs))
+
+    def work(n: int, kernel: Callable, *arguments) -> None:
+        gate.wait()
+        results[n] = kernel(*arguments)
+
+    threads = [threading.Thread(target=work, args=(n, *job), daemon=True) for n, job in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive(), "a kernel did not come back"
+    return results

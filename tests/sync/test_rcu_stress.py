@@ -1,0 +1,188 @@
+"""rcu on real threads: does a reader ever see what a writer recycled under it? And would these tests notice?
+
+A writer publishes one of two objects, waits as the test says, and spoils the other. A reader that sees a spoilt object inside its section
+has been overtaken. The mutants leave one step of a grace period out; they must be caught, or the tests prove nothing.
+"""
+
+import pytest
+from sync_rig import FREE_AT, rcu_arena, together
+
+from gnomon.lang import kernel
+from gnomon.lang.atomics import cmpxchg, fetch_add, read_once, store_release, write_once, xchg
+from gnomon.lang.fixed import RCU_AT
+from gnomon.lang.host import sched_yield
+from gnomon.sync.rcu import begin_grace_period, finish_grace_periods, rcu_advance, rcu_read_lock, rcu_read_unlock, synchronize_rcu
+from gnomon.sync.rcu_callbacks import call_rcu, rcu_barrier_begin, rcu_barrier_poll, rcu_done, rcu_take_ready
+from gnomon.sync.state import RCU, RCU_HEAD
+from gnomon.sync.stats import sync_stats
+from gnomon.sync.thread import advance_to, thread_register
+
+POINTER, STOP, STARTED, OBJECTS, COLD = FREE_AT, FREE_AT + 8, FREE_AT + 16, FREE_AT + 64, FREE_AT + 4096
+COLD_WORDS = 1 << 22
+COLD_STORES = 24
+"""Stores that miss the caches, ahead of each section: what comes after them sits in the store buffer for a microsecond, not for a moment."""
+OBJECT_WORDS = 64
+GOOD, SPOILT = 0x600D, 0xBAD
+LOOKS = 12
+RIGHT, NO_WAIT, NO_BARRIER = 0, 1, 2
+
+
+@kernel
+def look(m, t, rounds):
+    """Read through POINTER in `rounds` sections, or until STOP. Returns how often the object was not good."""
+    overtaken = 0
+    cold = t
+    fetch_add(m, STARTED, 1)
+    for _ in range(rounds):
+        for _ in range(COLD_STORES):
+            cold = (cold * 1103515245 + 12345) & (COLD_WORDS - 1)
+            write_once(m, COLD + cold, t)
+        rcu_read_lock(m, t)
+        at = read_once(m, POINTER)
+        for _ in range(LOOKS):
+            if read_once(m, at) != GOOD:
+                overtaken += 1
+        rcu_read_unlock(m, t)
+        if read_once(m, STOP) != 0:
+            break
+    return overtaken
+
+
+@kernel
+def wait_without_barrier(m):
+    """synchronize_rcu() whose begin_grace_period() lost its barrier_everywhere()."""
+    number = read_once(m, RCU_AT + RCU.counter) + 1
+    cmpxchg(m, RCU_AT + RCU.counter, number - 1, number)
+    advance_to(m, RCU_AT + RCU.fenced, number)
+    while finish_grace_periods(m) < number:
+        rcu_advance(m, 0)
+    return 0
+
+
+@kernel
+def replace(m, t, rounds, how):
+    """Publish the other object, wait for the readers of the old one as `how` says, spoil it. Returns 0."""
+    while read_once(m, STARTED) == 0:
+        sched_yield()
+    for n in range(rounds):
+        new = OBJECTS + (n & 1) * OBJECT_WORDS
+        write_once(m, new, GOOD)
+        old = xchg(m, POINTER, new)
+        if how == RIGHT:
+            synchronize_rcu(m, t)
+        elif how == NO_WAIT:
+            begin_grace_period(m, read_once(m, RCU_AT + RCU.counter) + 1)
+        else:
+            wait_without_barrier(m)
+        write_once(m, old, SPOILT)
+    write_once(m, STOP, 1)
+    return 0
+
+
+def overtaken(how: int, heavy: int, rounds: int, readers: int = 2) -> int:
+    arena = rcu_arena(heavy, COLD + COLD_WORDS)
+    slots = [thread_register(arena) for _ in range(1 + readers)]
+    arena.words[COLD:] = 1  # no page faults later
+    arena.words[POINTER] = OBJECTS + OBJECT_WORDS
+    arena.words[OBJECTS + OBJECT_WORDS] = GOOD
+    jobs = [(look, arena, t, 1 << 40) for t in slots[1:]]
+    return sum(together((replace, arena, slots[0], rounds, how), *jobs)[1:])
+
+
+@pytest.mark.parametrize(("heavy", "rounds"), [(1, 20_000), (0, 50_000)], ids=["membarrier", "mb"])
+def test_is_no_reader_overtaken_by_a_writer_that_waits(heavy, rounds):
+    assert overtaken(RIGHT, heavy, rounds) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("heavy", "rounds"), [(1, 400_000), (0, 1_000_000)], ids=["membarrier", "mb"])
+def test_is_no_reader_overtaken_in_a_long_run_with_more_threads_than_cpus(heavy, rounds):
+    assert overtaken(RIGHT, heavy, rounds, readers=4) == 0
+
+
+def test_is_a_writer_that_does_not_wait_caught():
+    assert any(overtaken(NO_WAIT, 1, 50_000) for _ in range(20))
+
+
+def test_is_a_writer_that_skips_the_barrier_caught():
+    """With membarrier the reader's entry is a plain store: without the writer's barrier it may still be in the store buffer."""
+    assert any(overtaken(NO_BARRIER, 1, 200_000, readers=1) for _ in range(20))
+
+
+@kernel
+def replace_by_callback(m, t, rounds):
+    """As replace(), but the old object is spoilt by a callback. A ring of objects; each has its head in front. Returns callbacks run."""
+    ran = 0
+    while read_once(m, STARTED) == 0:
+        sched_yield()
+    for n in range(rounds):
+        new = OBJECTS + (n & 7) * OBJECT_WORDS
+        rcu_barrier_begin(m, t)
+        while read_once(m, new + OBJECT_WORDS - 1) != 0 and rcu_barrier_poll(m, t) == 0:  # it is still queued
+            rcu_advance(m, t)
+            head = rcu_take_ready(m, t)
+            if head != 0:
+                at = head - OBJECT_WORDS + 1 + RCU_HEAD.size
+                write_once(m, at, SPOILT)
+                write_once(m, at + OBJECT_WORDS - 1, 0)
+                rcu_done(m, t, 1)
+                ran += 1
+        write_once(m, new, GOOD)
+        old = xchg(m, POINTER, new)
+        if old != new:
+            write_once(m, old + OBJECT_WORDS - 1, 1)
+            call_rcu(m, t, old + OBJECT_WORDS - 1 - RCU_HEAD.size, 77)
+    store_release(m, STOP, 1)
+    return ran
+
+
+@pytest.mark.parametrize("heavy", [1, 0], ids=["membarrier", "mb"])
+def test_is_no_reader_overtaken_by_a_callback(heavy):
+    arena = rcu_arena(heavy, COLD + COLD_WORDS)
+    slots = [thread_register(arena) for _ in range(3)]
+    arena.words[COLD:] = 1  # no page faults later
+    arena.words[POINTER] = OBJECTS + 7 * OBJECT_WORDS
+    arena.words[OBJECTS + 7 * OBJECT_WORDS] = GOOD
+    rounds = 30_000
+    ran, *seen = together((replace_by_callback, arena, slots[0], rounds), *[(look, arena, t, 1 << 40) for t in slots[1:]])
+    stats = sync_stats(arena)
+    assert sum(seen) == 0
+    assert rounds - 8 <= ran == stats["callbacks_invoked"] and stats["longest_queue"] <= 8
+    assert stats["grace_periods_begun"] < rounds, "callbacks share grace periods"
+
+
+ADDED = FREE_AT + 4096
+
+
+@kernel
+def queue_and_run(m, t, first, n):
+    """Queue n callbacks of our own, run whatever is ready, ours or not; then wait for all by a barrier. Returns those not run by then."""
+    for i in range(n):
+        call_rcu(m, t, first + i * RCU_HEAD.size, i)
+        rcu_advance(m, t)
+        head = rcu_take_ready(m, t)
+        if head != 0:
+            write_once(m, head + RCU_HEAD.func, -1)
+            rcu_done(m, t, 1)
+    rcu_barrier_begin(m, t)
+    while rcu_barrier_poll(m, t) == 0:
+        rcu_advance(m, t)
+        head = rcu_take_ready(m, t)
+        if head != 0:
+            write_once(m, head + RCU_HEAD.func, -1)
+            rcu_done(m, t, 1)
+    missing = 0
+    for i in range(n):
+        if read_once(m, first + i * RCU_HEAD.size + RCU_HEAD.func) != -1:
+            missing += 1
+    return missing
+
+
+def test_has_every_callback_run_when_the_barrier_is_over_whoever_took_it():
+    rounds, threads = 5_000, 3
+    arena = rcu_arena(1, ADDED + 3 * 512 * 40)
+    slots = [thread_register(arena) for _ in range(threads)]
+    jobs = [(queue_and_run, arena, t, ADDED + n * rounds * RCU_HEAD.size, rounds) for n, t in enumerate(slots)]
+    assert together(*jobs) == [0] * threads
+    stats = sync_stats(arena)
+    assert stats["callbacks_queued"] == stats["callbacks_invoked"] == rounds * threads and stats["callbacks_waiting"] == 0
