@@ -4,23 +4,26 @@ A writer publishes one of two objects, waits as the test says, and spoils the ot
 has been overtaken. The mutants leave one step of a grace period out; they must be caught, or the tests prove nothing.
 """
 
+import platform
+
 import pytest
 from sync_rig import FREE_AT, rcu_arena, together
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import cmpxchg, fetch_add, read_once, store_release, write_once, xchg
+from gnomon.lang.atomics import cmpxchg, cpu_relax, fetch_add, load_acquire, read_once, store_release, write_once, xchg
 from gnomon.lang.fixed import RCU_AT
 from gnomon.lang.host import sched_yield
 from gnomon.sync.rcu import begin_grace_period, finish_grace_periods, rcu_advance, rcu_read_lock, rcu_read_unlock, synchronize_rcu
 from gnomon.sync.rcu_callbacks import call_rcu, rcu_barrier_begin, rcu_barrier_poll, rcu_done, rcu_take_ready
+from gnomon.sync.spinlock import spin_pause
 from gnomon.sync.state import RCU, RCU_HEAD
 from gnomon.sync.stats import sync_stats
 from gnomon.sync.thread import advance_to, thread_register
 
-POINTER, STOP, STARTED, OBJECTS, COLD = FREE_AT, FREE_AT + 8, FREE_AT + 16, FREE_AT + 64, FREE_AT + 4096
-COLD_WORDS = 1 << 22
+POINTER, STOP, STARTED, MEET, OBJECTS, COLD = FREE_AT, FREE_AT + 8, FREE_AT + 16, FREE_AT + 24, FREE_AT + 64, FREE_AT + 4096
+COLD_WORDS = 1 << 23
 COLD_STORES = 24
-"""Stores that miss the caches, ahead of each section: what comes after them sits in the store buffer for a microsecond, not for a moment."""
+"""Stores that miss the caches, ahead of a section: what comes after them sits in the store buffer for a microsecond."""
 OBJECT_WORDS = 64
 GOOD, SPOILT = 0x600D, 0xBAD
 LOOKS = 12
@@ -89,7 +92,7 @@ def overtaken(how: int, heavy: int, rounds: int, readers: int = 2) -> int:
     return sum(together((replace, arena, slots[0], rounds, how), *jobs)[1:])
 
 
-@pytest.mark.parametrize(("heavy", "rounds"), [(1, 20_000), (0, 50_000)], ids=["membarrier", "mb"])
+@pytest.mark.parametrize(("heavy", "rounds"), [(1, 5_000), (0, 1_000_000)], ids=["membarrier", "mb"])
 def test_is_no_reader_overtaken_by_a_writer_that_waits(heavy, rounds):
     assert overtaken(RIGHT, heavy, rounds) == 0
 
@@ -104,9 +107,74 @@ def test_is_a_writer_that_does_not_wait_caught():
     assert any(overtaken(NO_WAIT, 1, 50_000) for _ in range(20))
 
 
+@kernel
+def meet(m, me, turn):
+    """Wait until both threads have come to `turn`."""
+    store_release(m, MEET + 8 * me, turn)
+    spins = 0
+    while load_acquire(m, MEET + 8 - 8 * me) < turn:
+        spins = spin_pause(spins)
+    return 0
+
+
+@kernel
+def race_look(m, t, rounds):
+    """Thread 0 of a race: stores that miss, then one section. Returns in how many rounds the object was spoilt inside it."""
+    overtaken = 0
+    cold = t
+    for n in range(rounds):
+        meet(m, 0, 2 * n + 1)
+        for _ in range(n & 63):
+            cold = (cold * 1103515245 + 12345) & (COLD_WORDS - 1)
+            write_once(m, COLD + cold, t)
+        rcu_read_lock(m, t)
+        at = read_once(m, POINTER)
+        spoilt = 0
+        for _ in range(20 * LOOKS):
+            if read_once(m, at) != GOOD:
+                spoilt = 1
+        rcu_read_unlock(m, t)
+        overtaken += spoilt
+        meet(m, 0, 2 * n + 2)
+    return overtaken
+
+
+@kernel
+def race_replace(m, t, rounds, how):
+    """Thread 1 of a race: unlink, a grace period, spoil. Returns 0."""
+    for n in range(rounds):
+        write_once(m, POINTER, OBJECTS)
+        write_once(m, OBJECTS, GOOD)
+        write_once(m, OBJECTS + OBJECT_WORDS, GOOD)
+        meet(m, 1, 2 * n + 1)
+        for _ in range((n >> 4) & 15):
+            cpu_relax()
+        xchg(m, POINTER, OBJECTS + OBJECT_WORDS)
+        if how == RIGHT:
+            synchronize_rcu(m, t)
+        else:
+            wait_without_barrier(m)
+        write_once(m, OBJECTS, SPOILT)
+        meet(m, 1, 2 * n + 2)
+    return 0
+
+
+def lost_races(how: int, heavy: int, rounds: int) -> int:
+    arena = rcu_arena(heavy, COLD + COLD_WORDS)
+    arena.words[COLD:] = 1  # no page faults later
+    reader, writer = thread_register(arena), thread_register(arena)
+    return together((race_look, arena, reader, rounds), (race_replace, arena, writer, rounds, how))[0]
+
+
+@pytest.mark.parametrize(("heavy", "rounds"), [(1, 20_000), (0, 100_000)], ids=["membarrier", "mb"])
+def test_does_a_section_that_begins_just_now_never_lose_the_race(heavy, rounds):
+    assert lost_races(RIGHT, heavy, rounds) == 0
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="x86 is known to show it; elsewhere it is allowed, not certain")
 def test_is_a_writer_that_skips_the_barrier_caught():
     """With membarrier the reader's entry is a plain store: without the writer's barrier it may still be in the store buffer."""
-    assert any(overtaken(NO_BARRIER, 1, 200_000, readers=1) for _ in range(20))
+    assert any(lost_races(NO_BARRIER, 1, 100_000) for _ in range(20))
 
 
 @kernel

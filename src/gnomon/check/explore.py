@@ -35,6 +35,7 @@ def explore(
     max_states: int = 0,
     max_seconds: float = 0.0,
     outcomes: tuple[int, ...] = (),
+    compiled: Compiled | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Explore a scenario under a memory model.
@@ -43,10 +44,11 @@ def explore(
     buffer        entries of a store buffer under TSO; when one fills up the verdict is at most `bounded`
     max_states    stop there, 0 = no limit; likewise max_seconds and memory (bytes)
     outcomes      words whose values in end states are collected in Result.outcomes
+    compiled      the scenario's program, if it was compiled before
     progress      called with (states, transitions) now and then
     Ctrl-C ends the search with what it has, labelled `bounded: interrupted`.
     """
-    compiled = compile_scenario(scenario)
+    compiled = compiled or compile_scenario(scenario)
     began = time.monotonic()
     visible = set(scenario.shared) if reduce else None
     slots = 64

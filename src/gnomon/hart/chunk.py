@@ -6,8 +6,7 @@ between chunks (execute.py). What the loop does not do itself it hands to execut
 
 The chain of operations must stay flat, with constants: LLVM makes it one jump table.
 
-Guarantees R1  the loop's own copies (page, addend, regime) are dropped after every execute_slow: what it did to translations is seen by
-               the next access
+Guarantees R1  the loop's own copies are not older than what execute_slow did: regime is read again, page is dropped when FETCH.valid was
            R2  a decoded word is used only if its tag is the very bits read from memory for this execution
            R3  a chunk ends after as many attempts as it was given, so traps and retries cannot hold it open
 Context    guest mode, which is not left: what needs the MMU's help ends the chunk with MISS
@@ -20,7 +19,7 @@ from gnomon.hart.decode import decode, instruction_length
 from gnomon.hart.divide import divided, divided_unsigned, remainder, remainder_unsigned
 from gnomon.hart.exits import DONE, EVENTS, MISS
 from gnomon.hart.fetch import fetch_slow
-from gnomon.hart.state import DECODE_ENTRIES, HART
+from gnomon.hart.state import DECODE_ENTRIES, FETCH, HART
 from gnomon.hart.system import execute_slow
 from gnomon.lang import kernel
 from gnomon.lang.arith import mul, mulh, mulhsu, mulhu, sar, sext32, shl, shr, ult, wrap, zext32
@@ -302,7 +301,8 @@ def run_chunk(m, v, chunk):
         pc = read_once(m, v + HART.pc)
         retired = read_once(m, v + HART.instret) + left
         regime = read_once(m, v + VCPU.data_regime)
-        page = wrap(pc + 8192)
+        if read_once(m, v + FETCH.valid) == 0:
+            page = wrap(pc + 8192)
     write_once(m, v + HART.pc, pc)
     write_once(m, v + HART.instret, retired)
     return DONE

@@ -11,10 +11,10 @@ Context    the hart's own thread, outside guest mode, no lock
 from __future__ import annotations
 
 from gnomon.hart.chunk import run_chunk
-from gnomon.hart.exits import DONE, EXIT_BUDGET, EXIT_REQUEST, MISS
+from gnomon.hart.exits import DONE, EXIT_BUDGET, EXIT_REQUEST, MISS, RETRY
 from gnomon.hart.interrupt import deliver_interrupt, update_timer
 from gnomon.hart.miss import resolve_miss
-from gnomon.hart.state import HART
+from gnomon.hart.state import HART, forget_fetches
 from gnomon.lang import kernel
 from gnomon.lang.arith import wrap
 from gnomon.lang.atomics import fetch_and, read_once, write_once
@@ -27,6 +27,7 @@ CHUNK = 256
 def hart_run(m, v, budget):
     """Run the hart for about `budget` instructions. Returns an EXIT code; the hart is outside guest mode, its state in HART."""
     guest_enter(m, v)
+    forget_fetches(m, v)
     update_timer(m, v)
     left_to_run = budget
     status = DONE
@@ -39,9 +40,13 @@ def hart_run(m, v, budget):
                 before = read_once(m, v + HART.instret)
                 status = run_chunk(m, v, left_to_run if left_to_run < CHUNK else CHUNK)
                 ran = wrap(read_once(m, v + HART.instret) - before)
-                left_to_run -= ran if ran > 0 and ran <= CHUNK else 1
+                if ran < 0 or ran > CHUNK:
+                    ran = 1  # the guest wrote minstret
                 if status == MISS:
                     status = resolve_miss(m, v)
+                if ran == 0 and status != RETRY:
+                    ran = 1  # a trap; but what is only tried again is free, so that a budget of 1 makes progress
+                left_to_run -= ran
     guest_exit(m, v)
     return status
 

@@ -14,7 +14,7 @@ from gnomon.lang import kernel, record
 from gnomon.lang.atomics import read_once, store_release, write_once
 from gnomon.mmu.context import mmu_set_context
 from gnomon.mmu.tlb import TLB_AT
-from gnomon.mmu.vcpu import HART_AT
+from gnomon.mmu.vcpu import HART_AT, VCPU
 
 PRIV_U, PRIV_S, PRIV_M = 0, 1, 3
 NO_RESERVATION = -1
@@ -90,7 +90,17 @@ _layout = record(
 )
 HART = type(_layout)(*(HART_AT + offset for offset in _layout))
 """Offsets from v; HART.size is one past the last word."""
-assert HART.size <= TLB_AT
+
+ITLB_ENTRIES = 64
+_fetch_layout = record(
+    "FETCH",
+    "What the hart knows about fetching; private to a run, never part of its state.",
+    valid=1,  # HART.fetch_page and fetch_addend may be used
+    flushes=1,  # VCPU.tlb_flushes that the entries are from
+    itlb=2 * ITLB_ENTRIES,  # tag and addend of pages to fetch from
+)
+FETCH = type(_fetch_layout)(*(HART.size + offset for offset in _fetch_layout))
+assert FETCH.size <= TLB_AT
 
 MISA = (2 << 62) | (1 << 0) | (1 << 2) | (1 << 8) | (1 << 12) | (1 << 18) | (1 << 20)  # RV64 A C I M S U
 MISA -= 1 << 64
@@ -103,7 +113,7 @@ NEVER = (1 << 63) - 1
 @kernel(entry=True)
 def hart_reset(m, v, hart_id, pc, sbi, decode):
     """Power-on state: M-mode at `pc`, or S-mode when `sbi` is 1, with a0 = hart_id. The caller sets other registers (a1) afterwards."""
-    for word in range(HART.x, HART.size):
+    for word in range(HART.x, FETCH.size):
         write_once(m, v + word, 0)
     write_once(m, v + HART.x + 10, hart_id)
     write_once(m, v + HART.pc, pc)
@@ -131,4 +141,18 @@ def set_context(m, v):
     data_priv = priv
     if status & (1 << 17):  # MPRV
         data_priv = (status >> 11) & 3
-    return mmu_set_context(m, v, priv, data_priv, read_once(m, v + HART.satp), (status >> 18) & 3)
+    next_slot = read_once(m, v + VCPU.next_slot)
+    mmu_set_context(m, v, priv, data_priv, read_once(m, v + HART.satp), (status >> 18) & 3)
+    if read_once(m, v + VCPU.next_slot) != next_slot:  # a root slot got another root: regimes mean something else now
+        return forget_fetches(m, v)
+    write_once(m, v + FETCH.valid, 0)
+    return 0
+
+
+@kernel
+def forget_fetches(m, v):
+    """Drop every translation that fetch.py keeps."""
+    write_once(m, v + FETCH.valid, 0)
+    for n in range(ITLB_ENTRIES):
+        write_once(m, v + FETCH.itlb + 2 * n, 0)
+    return 0

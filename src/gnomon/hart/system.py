@@ -14,7 +14,7 @@ from gnomon.hart.amo import atomic
 from gnomon.hart.csr import csr_access
 from gnomon.hart.exits import DONE, EVENTS, EXIT_SBI, EXIT_WFI, MISS, TRAPPED, retire
 from gnomon.hart.interrupt import pending_interrupts, update_timer
-from gnomon.hart.state import HART, PRIV_M, PRIV_S
+from gnomon.hart.state import HART, PRIV_M, PRIV_S, forget_fetches
 from gnomon.hart.status import TSR, TVM, TW
 from gnomon.hart.trap import CAUSE_BREAKPOINT, CAUSE_ECALL_U, CAUSE_ILLEGAL, mret, sret, take_exception
 from gnomon.lang import kernel
@@ -66,5 +66,6 @@ def privileged(m, v, word, raw):
     if op == OP.SFENCE_VMA and (priv == PRIV_M or (priv == PRIV_S and status & TVM == 0)):
         rs1 = (word >> 16) & 31
         mmu_sfence(m, v, read_once(m, v + HART.x + rs1), 1 if rs1 else 0)
+        forget_fetches(m, v)
         return DONE
     return take_exception(m, v, CAUSE_ILLEGAL, raw)

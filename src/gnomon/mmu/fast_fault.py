@@ -5,6 +5,8 @@ Guarantees F1  W is set only where MMU_W is, by a cmpxchg of the very word that 
            F2  the gfn that becomes dirty is the one behind the pfn of that word, so a table reused for another gfn (the ABA of I-6)
                costs a spurious dirty bit of a page that did become writable, never a lost one
            F3  the dirty bit is set after W is visible (I-7)
+           F4  a cached root is used only if REQ_ROOTS is not pending inside the read section: who frees a root asks for REQ_ROOTS before,
+               so a section that does not see the request began before the grace period that returns the root's frame
 Progress   FAST_TRIES lost races, then the slow path
 """
 
@@ -16,7 +18,7 @@ from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY
 from gnomon.mmu.slot import index_of_frame, mark_dirty
 from gnomon.mmu.spte import PFN_MASK, PRESENT, WRITABLE, is_fast_writable
 from gnomon.mmu.tlb import TLB_WRITE
-from gnomon.mmu.vcpu import VCPU
+from gnomon.mmu.vcpu import REQ_ROOTS, VCPU
 from gnomon.mmu.vm import VM
 from gnomon.mmu.walk import is_allowed, leaf_of, regime_slot
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
@@ -51,7 +53,7 @@ def fast_page_fault(m, v, va, access, regime):
     result = FAST_NOT
     rcu_read_lock(m, t)
     root = read_once(m, v + VCPU.root + regime_slot(regime))
-    if root:
+    if root and load_acquire(m, v + VCPU.requests) & REQ_ROOTS == 0:  # F4
         at = leaf_of(m, root, va, access)
         tries = FAST_TRIES
         while at and tries and result == FAST_NOT:

@@ -146,7 +146,7 @@ def guest_fault(m, vm, v, va, wanted, regime):
     child = map_superpage(m, vm, v, t, at, level, gpa, access)
     if child == 0:
         return GUEST_NO_MEMORY
-    return map_below(m, vm, v, t, child, level - 1, gpa, access, wanted)
+    return map_below(m, vm, v, child, level - 1, gpa, access, wanted)
 
 
 @kernel

@@ -24,8 +24,9 @@ def direct_root(m, vm, t):
 
 
 @kernel
-def map_below(m, vm, v, t, sp, level, gpa, access, wanted):
+def map_below(m, vm, v, sp, level, gpa, access, wanted):
     """Fill direct tables from shadow page `sp` of `level` down to the leaf of `gpa`, allowing `access`. Returns LEAF_*."""
+    t = read_once(m, v + VCPU.thread)
     while level > 1:
         at = read_once(m, sp + SP.table) + table_index(gpa, level)
         span = TABLE_SHIFT * (level - 1)
@@ -44,4 +45,4 @@ def direct_fault(m, vm, v, t, gpa, wanted):
     if root == 0:
         return LEAF_NO_MEMORY
     write_once(m, v + VCPU.root, read_once(m, root + SP.table))
-    return map_below(m, vm, v, t, root, ROOT_LEVEL, gpa, ACCESS_ALL, wanted)
+    return map_below(m, vm, v, root, ROOT_LEVEL, gpa, ACCESS_ALL, wanted)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
+from gnomon.mem.shrinker import shrink_all
 from gnomon.mmu.design import DESIGN_FREE_AT_ONCE
 from gnomon.mmu.rmap import rmap_remove
 from gnomon.mmu.shadow_page import (
@@ -31,6 +32,7 @@ from gnomon.mmu.slot import index_of_frame
 from gnomon.mmu.spte import LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, spte_table
 from gnomon.mmu.vcpu import REQ_FLUSH, REQ_ROOTS, flush_remote_tlbs, request_all
 from gnomon.mmu.vm import VM
+from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 KEEP_FREE_PAGES = 5
 RECYCLE_PAGES = 25
@@ -145,3 +147,13 @@ def flush_if_stale(m, vm, changed):
     if changed or read_once(m, vm + VM.tlbs_dirty):
         flush_remote_tlbs(m, vm)
     return 0
+
+
+@kernel(entry=True)
+def reclaim(m, vm, t):
+    """The shrinker hook: the pool is low. Zap the oldest shadow pages and give empty slab pages back. Returns shadow pages zapped."""
+    spin_lock(m, vm + VM.mmu_lock)
+    done = recycle(m, vm, t, RECYCLE_PAGES)
+    spin_unlock(m, vm + VM.mmu_lock)
+    shrink_all(m, t)
+    return done

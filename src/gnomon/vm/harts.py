@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from gnomon.mmu.zap import reclaim
 from gnomon.vm.console import console_send, console_take
 from gnomon.vm.devices import DEV
 from gnomon.vm.run import RUN_ENDED, RUN_REQUEST, clear_pause, request_pause, vcpu_run
@@ -124,6 +125,8 @@ class HartThreads:
             while not self._console_over.wait(CONSOLE_PERIOD):
                 self._drain()
                 self._host.housekeeping(t)
+                if self._host.low and not self.parked:
+                    reclaim(self._arena, self._vm, t)
             self._drain()
         finally:
             self._host.thread_exit(t)

@@ -6,9 +6,10 @@ import threading
 
 from gnomon.errors import GnomonError
 from gnomon.lang import PAGE_WORDS, Arena
-from gnomon.lang.fixed import FRAME_WORDS_AT
+from gnomon.lang.fixed import FRAME_WORDS_AT, FRAMES_AT
 from gnomon.lang.host import register_membarrier
 from gnomon.mem.frames import frames_init, frames_set_debug, frames_set_watermarks
+from gnomon.mem.pool import POOL
 from gnomon.mem.shrinker import mem_callbacks, mem_thread_exit
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, cache_init
 from gnomon.mem.slab_page import CTOR_ZERO, TYPESAFE
@@ -57,3 +58,8 @@ class Host:
     def housekeeping(self, t: int) -> None:
         """Move RCU on and free what has waited long enough. Called now and then by a thread of slot `t`."""
         mem_callbacks(self.arena, t, CALLBACK_BUDGET)
+
+    @property
+    def low(self) -> bool:
+        """Whether the pool has fallen below its low watermark and is not back at the high one."""
+        return bool(self.arena.words[FRAMES_AT + POOL.reclaim_wanted])

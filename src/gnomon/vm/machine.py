@@ -37,6 +37,7 @@ MOST_MEMORY = 256 << 30
 TREE_ROOM = 2 << 20
 SHADOW_PERMILLE = 20
 LEAST_SHADOW_PAGES = 64
+"""KVM_MIN_ALLOC_MMU_PAGES."""
 SPARE_FRAMES = 2048
 """Frames of a machine's own host beyond RAM, its tables and its shadow pages: slabs, stacks of free objects, watermarks."""
 _ZERO_RUN = bytes(2 << 20)
@@ -79,6 +80,8 @@ class Machine:
         unknown = [rule for rule in design if rule not in NAMES]
         if unknown:
             raise GnomonError(f"no such design: {unknown[0]}", hint=f"known: {', '.join(NAMES)}", exit_code=2)
+        if shadow_pages is not None and shadow_pages < LEAST_SHADOW_PAGES:
+            raise GnomonError(f"a machine needs at least {LEAST_SHADOW_PAGES} shadow pages: {shadow_pages}", exit_code=2)
         self.memory, self.harts, self.name = memory, harts, name
         self.pages, self.base_gfn = memory // PAGE_SIZE, RAM_BASE // PAGE_SIZE
         self.shadow_pages = shadow_pages or default_shadow_pages(memory)
