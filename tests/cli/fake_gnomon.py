@@ -1,13 +1,13 @@
-"""`gnomon` on the machine of tests/migrate/fake.py: the whole command line in real processes, without an MMU and its compile time."""
+"""`gnomon` on the machine of tests/migrate/fake_machine.py: the whole command line in real processes, without an MMU and its compile time."""
 
 import sys
 import types
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "migrate"))
-import fake
+import fake_machine
 
-sys.modules["gnomon.vm.machine"] = types.SimpleNamespace(Machine=fake.Machine)
+sys.modules["gnomon.vm.machine"] = types.SimpleNamespace(Machine=fake_machine.Machine)
 
 from gnomon.cli import demo, warming  # noqa: E402  after the machine is replaced
 from gnomon.cli.main import main  # noqa: E402

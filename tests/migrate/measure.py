@@ -13,7 +13,7 @@ import time
 import numba
 import numpy as np
 import xxhash
-from fake import PAGE, Machine
+from fake_machine import PAGE, Machine
 
 from gnomon.migrate import Options, Receiver, migrate
 

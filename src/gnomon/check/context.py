@@ -36,6 +36,7 @@ FIELDS = (
     "owners",  # memory safety: word index of the owner of the first granule, 0 when not checked
     "owned_from",  # first word that belongs to a granule
     "owned_to",
+    "owner_mask",  # the bits of an owner word that are 0 while the granule is free
     "granule",  # log2 of the words in a granule
     "lock_words",  # pointer, int64 for each lock bit: its word index
     "locks",

@@ -244,6 +244,8 @@ class Frontend:
             if len(arguments) != len(callee.params):
                 self.refuse(place[1], f"{callee.name} takes {len(callee.params)} words, {len(arguments)} given")
             ops.append(Op("call", dest, arguments, place, callee))
+        elif callee is int:
+            ops.append(Op("copy", dest, (arguments[0],), place))
         elif callee is bool:
             ops.append(Op("ne", dest, (arguments[0], 0), place))
         elif isinstance(callee, Primitive):

@@ -67,6 +67,7 @@ class Machine:
         if scenario.owners is not None:
             owners = scenario.owners
             self["owners"], self["owned_from"], self["owned_to"], self["granule"] = owners.at, owners.first, owners.last, owners.granule
+            self["owner_mask"] = owners.mask
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
         self._step, self._drain = kind(compiled.step), kind(compiled.drain)
         self.starts = np.array(compiled.layout.starts[self.threads :] or [0], np.int64)

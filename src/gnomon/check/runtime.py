@@ -142,7 +142,9 @@ lookup:
   %which = lshr i64 %over, %granule
   %owner_at = add i64 %owners, %which
   %owner = call i64 @memory_get(ptr %C, i64 %owner_at)
-  %alive = icmp ne i64 %owner, 0
+  %mask = call i64 @field_owner_mask(ptr %C)
+  %tag = and i64 %owner, %mask
+  %alive = icmp ne i64 %tag, 0
   br i1 %alive, label %guarded, label %freed
 freed:
   call void @set_violation(ptr %C, i64 4)

@@ -59,12 +59,13 @@ class Region:
 
 @dataclass(frozen=True)
 class Owners:
-    """Memory safety: granule g of `granule` words from `first` is alive while the word at `at + g` is not 0."""
+    """Memory safety: granule g of 2**granule words from `first` is alive while the word at `at + g` has one of the bits of `mask`."""
 
     at: int
     first: int
     last: int
     granule: int
+    mask: int = -1
 
 
 @dataclass
@@ -117,7 +118,7 @@ class Scenario:
         self.regions.append(Region(first, layout.size if layout is not None else words, label, layout))
 
     def memory_safety(self, owners: Owners) -> None:
-        """Claim that no access touches a granule whose owner word is 0."""
+        """Claim that no access touches a granule whose owner word says that it is free."""
         self.owners = owners
 
     def program(self) -> Program:

@@ -69,9 +69,9 @@ class Source:
         return made
 
     def _resolve(self, value, name, function, line):
-        if isinstance(value, bool | int):
+        if isinstance(value, int):
             return self.constant(name, int(value))
-        if value is range or value is bool:
+        if value is range or value is bool or value is int:
             return value
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return value

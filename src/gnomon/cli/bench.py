@@ -1,7 +1,7 @@
 """bench: the frame around the benches of gnomon.study.
 
-A bench is a module gnomon.study.bench_NAME with `rows()`, which yields what it measured; the first line of its docstring says what it is.
-A row is anything with the fields of Row, or a dict of them. `target` is a bound on the value (">= 80") or on the ratio ("ratio >= 5");
+A bench is a module gnomon.study.bench_NAME with `rows(tell)`, which yields what it measured and tells what it is at, a line at a time;
+the first line of its docstring says what it is. A row is anything with the fields of Row, or a dict of them. `target` is a bound on the value (">= 80") or on the ratio ("ratio >= 5");
 `holds` follows from it where the bench does not say so itself.
 """
 
@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from gnomon.cli import say
+from gnomon.cli import say, warming
 from gnomon.errors import GnomonError
 
 PREFIX = "bench_"
@@ -22,11 +22,11 @@ HEADER = ("bench", "figure", "value", "unit", "peer", "ratio", "target", "holds"
 
 
 class Row(msgspec.Struct):
-    """One figure. `ratio` is to `peer`, measured in the same run."""
+    """One figure. `ratio` is to `peer`, measured in the same run. Without a value it could not be taken, and `peer` says why."""
 
     bench: str
     figure: str
-    value: float
+    value: float | None
     unit: str
     peer: str = ""
     ratio: float | None = None
@@ -45,9 +45,9 @@ def bench(
     if name is not None and name not in known:
         raise GnomonError(f"no bench is named {name}", f"the benches are {', '.join(known) or 'none yet'}", exit_code=2)
     found: list[Row] = []
+    warming.machine_class()
     for chosen in [name] if name else known:
-        say.note(f"bench {chosen} …")
-        for row in importlib.import_module(known[chosen]).rows():
+        for row in importlib.import_module(known[chosen]).rows(lambda text: say.note(f"bench {text} …")):
             found.append(judge(msgspec.convert(row, Row, from_attributes=True, strict=False)))
     if json:
         say.json(found)
@@ -79,4 +79,4 @@ def judge(row: Row) -> Row:
 def cells(row: Row) -> tuple:
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
     holds = "" if row.holds is None else "yes" if row.holds else "NO"
-    return (row.bench, row.figure, f"{row.value:.4g}", row.unit, row.peer, ratio, row.target, holds)
+    return (row.bench, row.figure, "" if row.value is None else f"{row.value:.4g}", row.unit, row.peer, ratio, row.target, holds)

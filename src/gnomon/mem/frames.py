@@ -36,6 +36,7 @@ from gnomon.mem.pool import (
     frames_mark,
     pool_charge,
     pool_run,
+    pool_spend,
     pool_uncharge,
     run_link,
     run_record,
@@ -278,7 +279,7 @@ def run_alloc_n(m, n):
             run_set(m, run + runs - 1, rest, FRAMES_PER_RUN - rest)
             run_link(m, FRAMES_AT + POOL.split, run + runs - 1)
     if pfn != 0:
-        write_once(m, FRAMES_AT + POOL.free, read_once(m, FRAMES_AT + POOL.free) - n)
+        pool_spend(m, n)
         write_once(m, FRAMES_AT + POOL.static, read_once(m, FRAMES_AT + POOL.static) + n)
         frames_mark(m, pfn, n, FRAME_STATIC)
     spin_unlock(m, FRAMES_AT + POOL.lock)

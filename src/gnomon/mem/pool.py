@@ -176,13 +176,20 @@ def run_unlink(m, list_at, run):
 
 @kernel
 def pool_charge(m, frames, floor):
-    """Take `frames` off the free count if `floor` remain, and note the watermarks passed. POOL.lock is held. Returns 1, or 0 if refused."""
-    free = read_once(m, FRAMES_AT + POOL.free)
-    left = free - frames
-    if left < floor:
+    """Take `frames` off the free count if `floor` remain. POOL.lock is held. Returns 1, or 0 (counted) if refused."""
+    if read_once(m, FRAMES_AT + POOL.free) - frames < floor:
         write_once(m, FRAMES_AT + POOL.failures, read_once(m, FRAMES_AT + POOL.failures) + 1)
         write_once(m, FRAMES_AT + POOL.reclaim_wanted, 1)
         return 0
+    pool_spend(m, frames)
+    return 1
+
+
+@kernel
+def pool_spend(m, frames):
+    """Take `frames` off the free count, which has them, and note the watermarks passed. POOL.lock is held. Returns 0."""
+    free = read_once(m, FRAMES_AT + POOL.free)
+    left = free - frames
     write_once(m, FRAMES_AT + POOL.free, left)
     write_once(m, FRAMES_AT + POOL.allocated, read_once(m, FRAMES_AT + POOL.allocated) + frames)
     low = read_once(m, FRAMES_AT + POOL.low)
@@ -193,7 +200,7 @@ def pool_charge(m, frames, floor):
     least = read_once(m, FRAMES_AT + POOL.min)
     if left <= least and free > least:
         write_once(m, FRAMES_AT + POOL.min_crossings, read_once(m, FRAMES_AT + POOL.min_crossings) + 1)
-    return 1
+    return 0
 
 
 @kernel

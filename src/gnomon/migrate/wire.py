@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import lz4.block
 import msgspec
@@ -78,6 +78,8 @@ class WireError(GnomonError):
 
 # Messages ------------------------------------------------------------------------------------------------------------------------
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
 
 class Hello(msgspec.Struct, forbid_unknown_fields=True):
     """The source introduces the guest: what the destination must build, and whether it ran."""
@@ -85,10 +87,10 @@ class Hello(msgspec.Struct, forbid_unknown_fields=True):
     session: bytes
     name: str
     software: str
-    page: int
-    memory: int
-    harts: int
-    shadow_pages: int
+    page: Count
+    memory: Count
+    harts: Count
+    shadow_pages: Count
     running: bool
 
 
@@ -99,19 +101,19 @@ class Welcome(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RoundEnd(msgspec.Struct, forbid_unknown_fields=True):
-    number: int
-    pages: int
-    zero: int
+    number: Count
+    pages: Count
+    zero: Count
 
 
 class RoundDone(msgspec.Struct, forbid_unknown_fields=True):
-    number: int
+    number: Count
 
 
 class Identity(msgspec.Struct, forbid_unknown_fields=True):
     """What all of memory, and the state, hash to: FINISH by the source, PREPARED by the destination."""
 
-    pages: int
+    pages: Count
     digest: str
     state: str
 

@@ -15,7 +15,7 @@ Progress   lock-free; a walk that meets RESTART_LIMIT foreign markers finishes u
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.arith import ctz, popcount
+from gnomon.lang.arith import ctz, popcount, wrap
 from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_and, fetch_or, mb, read_once, store_release, write_once, xchg
 from gnomon.mmu.design import DESIGN_FORWARD_WALK
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_walk
@@ -54,7 +54,7 @@ def protect_word(m, t, vm, w, bits):
     rcu_read_lock(m, t)
     while bits:
         head = rmap + ctz(bits)
-        bits = bits & (bits - 1)
+        bits = wrap(bits & (bits - 1))
         found = rmap_walk(m, head, PROTECT_DIRTY, forward)
         if found < 0:
             rcu_read_unlock(m, t)  # who holds mmu_lock may wait for a grace period

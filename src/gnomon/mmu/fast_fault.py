@@ -2,8 +2,8 @@
 
 Context    outside guest mode, no lock; inside rcu_read_lock, and the tables are type-stable (S-2): a table freed under us is a table still
 Guarantees F1  W is set only where MMU_W is, by a cmpxchg of the very word that said so (I-5)
-           F2  the gfn that becomes dirty is the one behind the pfn of that word, so a table reused for another gfn (the ABA of I-6)
-               costs a spurious dirty bit of a page that did become writable, never a lost one
+           F2  the gfn that becomes dirty is the one behind the pfn of that word, in the machine whose frame it is, so a table reused for
+               another gfn or machine (the ABA of I-6) costs a spurious dirty bit of a page that did become writable, never a lost one
            F3  the dirty bit is set after W is visible (I-7)
            F4  a cached root is used only if REQ_ROOTS is not pending inside the read section: who frees a root asks for REQ_ROOTS before,
                so a section that does not see the request began before the grace period that returns the root's frame
@@ -15,7 +15,7 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, load_acquire, read_once
 from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY
-from gnomon.mmu.slot import index_of_frame, mark_dirty
+from gnomon.mmu.slot import mark_frame_dirty
 from gnomon.mmu.spte import PFN_MASK, PRESENT, WRITABLE, is_fast_writable
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import REQ_ROOTS, VCPU
@@ -32,14 +32,14 @@ FAST_SPURIOUS = 2  # somebody else fixed it
 @kernel
 def make_writable(m, vm, at, spte):
     """Set W in the leaf at `at` if it still is `spte`, then log the page. Returns 1 if this call did."""
-    index = index_of_frame(m, (spte & PFN_MASK) >> 12)
+    pfn = (spte & PFN_MASK) >> 12
     design = read_once(m, vm + VM.design)
     if design & DESIGN_BITMAP_FIRST:
-        mark_dirty(m, vm, index)
+        mark_frame_dirty(m, pfn)
     if cmpxchg(m, at, spte, spte | WRITABLE) != spte:
         return 0
     if design & (DESIGN_BITMAP_FIRST | DESIGN_DROP_DIRTY) == 0:
-        mark_dirty(m, vm, index)  # F3; full barrier in between: the cmpxchg
+        mark_frame_dirty(m, pfn)  # F3; full barrier in between: the cmpxchg
     return 1
 
 

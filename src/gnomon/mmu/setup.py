@@ -6,7 +6,9 @@ from gnomon.lang import PAGE_WORDS, kernel
 from gnomon.lang.atomics import read_once, write_once
 from gnomon.mem.frames import frame_free, run_alloc_n
 from gnomon.mem.pool import PAGE_WORDS_SHIFT
+from gnomon.mem.slab import CACHE_DESC, slab_free
 from gnomon.mmu.context import reset_context
+from gnomon.mmu.rmap import take_spare
 from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
 from gnomon.mmu.vm import HASH_BUCKETS, VM, VM_WORDS
 from gnomon.mmu.zap import commit_zap, prepare_zap
@@ -67,6 +69,12 @@ def vm_clear(m, vm, t):
         zapped = prepare_zap(m, vm, t, read_once(m, vm + VM.active_head), zapped)
     write_once(m, vm + VM.direct_root, 0)
     commit_zap(m, vm, t, zapped)
+    for i in range(read_once(m, vm + VM.harts)):
+        v = read_once(m, vm + VM.vcpus + i)
+        desc = take_spare(m, v)
+        while desc:
+            slab_free(m, t, CACHE_DESC, desc)
+            desc = take_spare(m, v)
     for index in range(read_once(m, vm + VM.pages)):
         at = read_once(m, vm + VM.backing) + index
         if read_once(m, at):

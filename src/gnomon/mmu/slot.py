@@ -1,7 +1,8 @@
 """slot: the guest's RAM. One slot of VM.pages gfns from VM.base_gfn; a page gets its frame at the first touch.
 
-`index` is gfn - base_gfn. A guest frame's frame word names its index, so the gfn of a writable spte follows from its pfn: a
-fast page fault dirties the gfn of the very value it exchanged, and needs no shadow page for it (better than I-5: no ABA of gfn).
+`index` is gfn - base_gfn. A guest frame's frame word names its machine and its index, so the gfn of a writable spte follows from its
+pfn: a fast page fault dirties the gfn of the very value it exchanged, and needs no shadow page for it (better than I-5: no ABA of
+gfn, and none of machines that share a pool).
 
 Context    backing_fault under mmu_lock; the rest anywhere
 Guarantees G1  a backing word changes once, from 0 to a pfn whose frame is zero and whose frame word is set
@@ -12,8 +13,12 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_or, load_acquire, read_once, store_release
 from gnomon.mem.frames import frame_alloc_zeroed, run_alloc
-from gnomon.mem.pool import FRAME_GUEST, FRAMES_PER_RUN, frame_owner, frame_payload, frame_set_word, frame_word
+from gnomon.mem.pool import FRAME_GUEST, FRAMES_PER_RUN, PAGE_WORDS_SHIFT, frame_owner, frame_payload, frame_set_word, frame_tag, frame_word
 from gnomon.mmu.vm import VM
+
+INDEX_BITS = 28
+INDEX_MASK = (1 << INDEX_BITS) - 1
+"""A guest frame's payload: the frame of its VM record above INDEX_BITS, its page index below."""
 
 
 @kernel
@@ -34,7 +39,7 @@ def backing(m, vm, index):
 @kernel
 def back_page(m, vm, index, pfn):
     """Put the zeroed frame `pfn` behind page `index`."""
-    frame_set_word(m, pfn, frame_owner(FRAME_GUEST, index))
+    frame_set_word(m, pfn, frame_owner(FRAME_GUEST, ((vm >> PAGE_WORDS_SHIFT) << INDEX_BITS) | index))
     store_release(m, read_once(m, vm + VM.backing) + index, pfn)
     return pfn
 
@@ -69,7 +74,7 @@ def backing_fault(m, vm, t, index):
 @kernel
 def index_of_frame(m, pfn):
     """Index of the guest page behind which frame `pfn` lies."""
-    return frame_payload(frame_word(m, pfn))
+    return frame_payload(frame_word(m, pfn)) & INDEX_MASK
 
 
 @kernel
@@ -77,4 +82,14 @@ def mark_dirty(m, vm, index):
     """Log page `index` as written. Full barrier when logging: what made it writable is visible before the bit (I-7)."""
     if read_once(m, vm + VM.logging):
         fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
+    return 0
+
+
+@kernel
+def mark_frame_dirty(m, pfn):
+    """Log the guest page behind which frame `pfn` lies, in the log of whichever machine it belongs to now; nothing if to none."""
+    word = frame_word(m, pfn)
+    if frame_tag(word) == FRAME_GUEST:
+        owner = frame_payload(word)
+        mark_dirty(m, (owner >> INDEX_BITS) << PAGE_WORDS_SHIFT, owner & INDEX_MASK)
     return 0

@@ -15,7 +15,7 @@ from gnomon.mmu.slow_fault import direct_fault
 from gnomon.mmu.tlb import TLB_EXEC
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm import VM
-from gnomon.mmu.walk import hardware_walk, regime_slot
+from gnomon.mmu.walk import hardware_walk, is_canonical, regime_slot
 from gnomon.mmu.zap import make_pages_available
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
@@ -61,6 +61,8 @@ def page_fault(m, v, va, access, regime):
         write_once(m, v + VCPU.fault_gpa, va)
         if slot_index(m, read_once(m, v + VCPU.vm), va) < 0:
             return GUEST_MMIO
+    elif is_canonical(va) == 0:
+        return GUEST_PAGE_FAULT
     fast = fast_page_fault(m, v, va, access, regime)
     if fast == FAST_NOT:
         return slow_page_fault(m, v, va, access, regime)

@@ -31,7 +31,8 @@ VM = record(
     n_used=1,  # shadow pages in use
     n_max=1,  # n_max_mmu_pages: above it the oldest are recycled
     direct_root=1,  # shadow page: root of the direct tables
-    tlbs_dirty=1,  # counts zaps whose flush was left to the guest's SFENCE.VMA; 0 = no TLB holds more than the sptes say
+    tlbs_dirty=1,  # counts zaps whose flush was left to the guest's SFENCE.VMA; only grows
+    tlbs_clean=1,  # what tlbs_dirty was when a flush began that is over; equal to it: no TLB holds more than the sptes say
     big_zaps=1,  # counts zaps of whole superpage mappings: an SFENCE.VMA by address must then drop everything
     design=1,  # DESIGN_* bits: which rule a broken variant breaks, 0 = the right ones (design.py)
     zaps=1,  # shadow pages zapped

@@ -11,7 +11,20 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import sar, shl
 from gnomon.lang.atomics import cmpxchg, load_acquire, read_once, write_once
 from gnomon.mmu.shadow_page import ROOT_LEVEL, TABLE_ENTRIES, TABLE_SHIFT
-from gnomon.mmu.spte import ACCESSED, DIRTY, EXECUTABLE, LARGE, PFN_MASK, PRESENT, READABLE, USER, WRITABLE, spte_table
+from gnomon.mmu.spte import (
+    ACCESSED,
+    DIRTY,
+    EXECUTABLE,
+    LARGE,
+    LEVEL_MASK,
+    LEVEL_SHIFT,
+    PFN_MASK,
+    PRESENT,
+    READABLE,
+    USER,
+    WRITABLE,
+    spte_table,
+)
 from gnomon.mmu.tlb import TLB_EXEC, TLB_READ, TLB_WRITE, tlb_fill
 from gnomon.mmu.vcpu import VCPU
 
@@ -21,7 +34,6 @@ REGIME_SUM = 2
 REGIME_MXR = 4
 REGIME_SLOT_SHIFT = 3
 UNUSED_VA_BITS = 25
-"""Sv39: bits 63-39 of an address equal bit 38."""
 
 
 @kernel
@@ -63,11 +75,12 @@ def table_index(va, level):
 def leaf_of(m, table, va, access):
     """Word of the leaf spte for `va` below the root table `table`, 0 if a level above is not present or, for a store, lacks W.
 
-    Takes the acquire loads that a hardware walk's address dependencies are: a table is filled before it is linked."""
+    Takes the acquire loads that a hardware walk's address dependencies are: a table is filled before it is linked. A lockless caller
+    may stand in a table that was reused at once for another level (S-1): an entry of that never counts as a middle spte of this one."""
     level = ROOT_LEVEL
     while level > 1:
         spte = load_acquire(m, table + table_index(va, level))  # pairs with the store_release that links a filled table
-        if spte & PRESENT == 0 or (access == TLB_WRITE and spte & WRITABLE == 0):
+        if spte & (PRESENT | LEVEL_MASK) != PRESENT | (level << LEVEL_SHIFT) or (access == TLB_WRITE and spte & WRITABLE == 0):
             return 0
         if spte & LARGE:
             return table + table_index(va, level)
@@ -77,11 +90,17 @@ def leaf_of(m, table, va, access):
 
 
 @kernel
+def is_canonical(va):
+    """1 if bits 63-39 of `va` equal bit 38, as Sv39 demands (and every address of RAM in a bare regime has it)."""
+    return int(sar(shl(va, UNUSED_VA_BITS), UNUSED_VA_BITS) == va)
+
+
+@kernel
 def hardware_walk(m, v, va, access, regime):
     """Translate `va` for `access` in `regime` and fill the TLB. Returns 0, or WALK_FAULT."""
     write_once(m, v + VCPU.walks, read_once(m, v + VCPU.walks) + 1)
     root = read_once(m, v + VCPU.root + regime_slot(regime))
-    if root == 0 or sar(shl(va, UNUSED_VA_BITS), UNUSED_VA_BITS) != va:
+    if root == 0 or is_canonical(va) == 0:
         return WALK_FAULT
     at = leaf_of(m, root, va, access)
     if at == 0:

@@ -6,7 +6,7 @@ Owns       the zap list: a chain through SP.zap_next that the caller starts with
 Guarantees Z1  an spte is non-present before its rmap entry goes (I-18), and goes by xchg (I-4)
            Z2  a shadow page is freed only after a flush that began when it was unlinked: no walk is inside (I-9, I-19)
            Z3  a leaf whose flush is left to the guest's SFENCE.VMA is counted in VM.tlbs_dirty: who relies on "no stale writable
-               translation" flushes while that is not 0 (I-3)
+               translation" flushes while VM.tlbs_clean is behind (I-3)
 Context    mmu_lock held, the caller outside guest mode
 """
 
@@ -144,7 +144,7 @@ def recycle(m, vm, t, count):
 @kernel
 def flush_if_stale(m, vm, changed):
     """Flush if sptes were `changed` or a TLB may hold translations of sptes zapped earlier (Z3, I-3)."""
-    if changed or read_once(m, vm + VM.tlbs_dirty):
+    if changed or read_once(m, vm + VM.tlbs_dirty) != read_once(m, vm + VM.tlbs_clean):
         flush_remote_tlbs(m, vm)
     return 0
 

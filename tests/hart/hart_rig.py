@@ -1,4 +1,4 @@
-"""A machine for tests of the hart layer: the real MMU over a small host, RAM at 0x8000_0000, a console, a finisher and a CLINT in Python."""
+"""A machine for tests of the hart layer: the real MMU over a small host; console, finisher and CLINT are Python."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gnomon.sync.spinlock import spin_lock, spin_unlock
 from gnomon.vm.host import Host
 
 RAM = 0x8000_0000
+CODE, DATA = RAM, RAM + 0x10000
 UART, FINISHER, CLINT = 0x1000_0000, 0x10_0000, 0x200_0000
 MSIP, PASSED = 8, 0x5555
 SHADOW_PAGES = 256
@@ -46,6 +47,10 @@ def signed(value) -> int:
     return ((int(value) & (1 << 64) - 1) ^ (1 << 63)) - (1 << 63)
 
 
+def assembled(code) -> bytes:
+    return b"".join(word.to_bytes(4 if word & 3 == 3 else 2, "little") for word in code)
+
+
 class Bench:
     """`harts` vCPUs of one machine with `pages` pages of RAM. `x`, `csr` and memory go by hart 0 unless said otherwise."""
 
@@ -64,6 +69,11 @@ class Bench:
 
     def reset(self, pc: int = RAM, hart: int = 0) -> None:
         hart_reset(self.m, self.vcpus[hart], hart, pc, self.sbi, self.tables[hart])
+
+    def place(self, code, pc: int = CODE) -> None:
+        """Put instructions (an int each, 16 bits if its two low bits say so) at pc and go there."""
+        self.write(pc, assembled(code))
+        self.set("pc", pc)
 
     def get(self, field: str, hart: int = 0) -> int:
         return unsigned(self.m.words[self.vcpus[hart] + getattr(HART, field)])

@@ -1,0 +1,97 @@
+"""The lockless harvest against guest stores: fast faults and slow faults, I-1, I-2, I-5, I-7, I-8."""
+
+from __future__ import annotations
+
+from gnomon.check.scenario import Scenario
+from gnomon.check.scenarios.entry import Entry, Mutant, register
+from gnomon.check.scenarios.machine_stage import Stage
+from gnomon.lang import kernel
+from gnomon.lang.atomics import fetch_add, fetch_or, read_once, write_once, xchg
+from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY, DESIGN_SKIP_FLUSH
+from gnomon.mmu.dirty import harvest_word, protect_word
+from gnomon.mmu.rmap import spte_protect
+from gnomon.mmu.spte import WRITABLE
+from gnomon.mmu.vm import VM
+
+
+@kernel
+def protect_then_take(m, t, vm, w):
+    """Mutant of harvest_word(): write-protects first, takes the bits after."""
+    seen = read_once(m, read_once(m, vm + VM.dirty) + w)
+    fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, seen))
+    taken = xchg(m, read_once(m, vm + VM.dirty) + w, 0)
+    if taken:
+        fetch_or(m, read_once(m, vm + VM.snapshot) + w, taken)
+    return taken
+
+
+@kernel
+def protect_by_store(m, at, kind):
+    """Mutant of spte_protect(): a plain store instead of a cmpxchg."""
+    spte = read_once(m, at)
+    if spte & WRITABLE == 0:
+        return 0
+    write_once(m, at, spte & ~WRITABLE)
+    return 1
+
+
+def fast_fault(mutant: Mutant | None) -> Scenario:
+    stage = Stage(mutant)
+    stage.touch(0, 0)
+    stage.log()
+    stage.scenario.thread("vcpu 0", stage.store(0, 0, 1), stage.store(0, 0, 2))
+    stage.scenario.thread("harvester", stage.round(), stage.round())
+    return stage.finish()
+
+
+def slow_fault(mutant: Mutant | None) -> Scenario:
+    stage = Stage(mutant, pages=2)
+    stage.touch(0, 1)
+    stage.log()
+    stage.scenario.thread("vcpu 0", stage.store(0, 0, 1), stage.store(0, 0, 2))
+    stage.scenario.thread("harvester", stage.round())
+    return stage.finish()
+
+
+def two_vcpus(mutant: Mutant | None) -> Scenario:
+    stage = Stage(mutant, vcpus=2, pages=1)
+    stage.touch(0, 0)
+    stage.touch(1, 0)
+    stage.log()
+    stage.scenario.thread("vcpu 0", stage.store(0, 0, 1))
+    stage.scenario.thread("vcpu 1", stage.store(1, 0, 2))
+    stage.scenario.thread("harvester", stage.round())
+    return stage.finish()
+
+
+BITMAP_FIRST = Mutant("sets the dirty bit before the spte is writable (I-7)", design=DESIGN_BITMAP_FIRST, property="nothing lost")
+SKIP_FLUSH = Mutant("hands the snapshot out without a flush (I-1)", design=DESIGN_SKIP_FLUSH, property="nothing lost")
+register(
+    Entry(
+        "harvest/fast-fault",
+        "a page written through fast page faults is never lost by a lockless harvest (I-1, I-5, I-7, I-8)",
+        fast_fault,
+        {
+            "bitmap-first": BITMAP_FIRST,
+            "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design=DESIGN_DROP_DIRTY, property="nothing lost"),
+            "skip-flush": SKIP_FLUSH,
+            "protect-first": Mutant("write-protects before taking the bits (I-1)", {harvest_word: protect_then_take}, property="nothing lost"),
+        },
+    )
+)
+register(
+    Entry(
+        "harvest/slow-fault",
+        "a page mapped by a slow fault while the harvester runs without mmu_lock is never lost (I-7)",
+        slow_fault,
+        {"bitmap-first": BITMAP_FIRST, "skip-flush": SKIP_FLUSH},
+    )
+)
+register(
+    Entry(
+        "harvest/two-vcpus",
+        "two vCPUs writing one page against a harvester lose nothing",
+        two_vcpus,
+        {"bitmap-first": BITMAP_FIRST},
+    )
+)

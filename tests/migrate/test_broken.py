@@ -1,0 +1,276 @@
+"""Whatever breaks, wherever it breaks: is there one guest, whole, and does each side say what it is?"""
+
+import socket
+import threading
+import time
+
+import pytest
+from migrate_rig import BACK, BEFORE_COMMIT, FORWARD, FRAMES, Pair, Proxy, finishes
+
+from gnomon.errors import GnomonError
+from gnomon.migrate import InDoubt, Lost, Receiver, Refused, WireError, destination, wire
+from gnomon.migrate.wire import Type
+
+AFTER_COMMIT = [f for f in FRAMES if f not in BEFORE_COMMIT]
+
+
+def name(frame):
+    return f"{frame[1].name}-{frame[0]}"
+
+
+def flipped(at):
+    def act(data):
+        data = bytearray(data)
+        data[at % len(data)] ^= 0x10
+        return bytes(data)
+
+    return act
+
+
+def stall(data):
+    time.sleep(2.5)  # longer than both sides' patience of a second
+    return data
+
+
+def truncated(data):
+    return data[: len(data) // 2] + bytes()
+
+
+def attempt(pair, **fault):
+    """Migrate through a proxy with this fault; returns the error of the source."""
+    with Proxy(pair.receiver.address, **fault) as proxy:
+        with pytest.raises(GnomonError) as caught:
+            pair.migrate(proxy.address)
+        assert proxy.met.is_set()
+    return caught.value
+
+
+@pytest.mark.parametrize("frame", BEFORE_COMMIT, ids=name)
+@pytest.mark.parametrize("act", [lambda _: None, flipped(2), flipped(40), flipped(-1), stall], ids=["cut", "flip-head", "flip-body", "flip-end", "stall"])
+def test_does_the_guest_go_on_here_when_it_breaks_before_commit(frame, act):
+    if frame[1] is Type.HELLO and act is not stall:
+        pass
+    with Pair() as pair:
+        error = attempt(pair, direction=frame[0], kind=frame[1], act=act)
+        assert not isinstance(error, InDoubt)
+        assert isinstance(error, (Lost, Refused, WireError)), error
+        assert pair.source.running, "the guest is unharmed"
+        assert not pair.source.logging and all(s.ended for s in pair.source.snapshots)
+        theirs = pair.received()
+        assert isinstance(theirs, GnomonError) and not isinstance(theirs, destination.InDoubt), theirs
+        assert pair.made is None or not pair.made.running
+        assert finishes(pair.source) == 0
+
+
+@pytest.mark.parametrize("frame", AFTER_COMMIT, ids=name)
+@pytest.mark.parametrize("act", [lambda _: None, flipped(2), stall], ids=["cut", "flip", "stall"])
+def test_does_only_one_side_ever_run_when_it_breaks_after_commit(frame, act):
+    with Pair() as pair:
+        error = attempt(pair, direction=frame[0], kind=frame[1], act=act)
+        theirs = pair.received()
+        assert isinstance(error, InDoubt), error
+        assert pair.source.paused and not pair.source.running
+        assert "stays paused and whole here" in error.message and "resume" in error.hint and "discard" in error.hint
+        assert error.exit_code == 3
+        if frame[1] is Type.STARTED:
+            assert theirs.running and finishes(theirs.machine) == 0
+            assert "most likely runs it" in error.message
+            return
+        if frame[1] is Type.COMMIT:
+            assert not isinstance(theirs, destination.InDoubt), "it never heard COMMIT, so it discards"
+            pair.source.resume()
+            assert finishes(pair.source) == 0
+            return
+        assert isinstance(theirs, destination.InDoubt), theirs
+        assert "stays paused and whole here" in theirs.message
+        assert not pair.made.running
+        # the person decides: here the destination
+        assert finishes(theirs.arrival.machine.start()) == 0
+
+
+@pytest.mark.parametrize("frame", [(BACK, Type.ACK), (FORWARD, Type.RELEASE)], ids=name)
+def test_can_the_person_decide_for_the_source_instead(frame):
+    with Pair() as pair:
+        attempt(pair, direction=frame[0], kind=frame[1], act=lambda _: None)
+        theirs = pair.received()
+        theirs.arrival.machine.stop()
+        pair.source.resume()
+        assert finishes(pair.source) == 0
+
+
+def test_does_a_second_attempt_succeed_after_one_that_broke():
+    with Pair(args="pages=200 ms=3000 rate=2000") as pair:
+        attempt(pair, direction=FORWARD, kind=Type.STATE, act=lambda _: None)
+        pair.received()
+        with Pair() as other:
+            pair.migrate(other.receiver.address)
+            assert finishes(other.received().machine) == 0
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_does_the_guest_go_on_when_the_connection_breaks_in_any_round(nth):
+    with Pair(memory=64 << 20, args="pages=4000 ms=2500 rate=20000") as pair:
+        error = attempt(pair, direction=FORWARD, kind=Type.ROUND_END, nth=nth, act=lambda _: None)
+        assert isinstance(error, Lost)
+        assert pair.source.snapshots[-1].ended == "merged back"
+        assert finishes(pair.source) == 0
+
+
+def test_is_the_time_that_the_guest_stands_still_bounded_when_the_peer_stalls():
+    with Pair() as pair:
+        began = time.monotonic()
+        attempt(pair, direction=BACK, kind=Type.PREPARED, act=stall)
+        assert time.monotonic() - began < 2.4
+        assert pair.source.running
+
+
+def test_is_it_bounded_too_when_the_peer_trickles():
+    """One byte every half of the timeout is progress each time, and would hold the guest for minutes."""
+
+    class Trickle(Proxy):
+        def _serve(self):
+            super()._serve()
+
+    with Pair() as pair:
+
+        def trickle(data):
+            near = proxy._ends[0]
+            for at in range(6):
+                try:
+                    near.sendall(data[at : at + 1])
+                except OSError:
+                    break
+                time.sleep(0.5)
+            return None
+
+        with Proxy(pair.receiver.address, direction=BACK, kind=Type.PREPARED, act=trickle) as proxy:
+            began = time.monotonic()
+            with pytest.raises(Lost, match="was not over in time"):
+                pair.migrate(proxy.address)
+            assert time.monotonic() - began < 2.0
+            assert pair.source.running
+
+
+def test_does_a_source_hear_why_it_was_refused():
+    with Pair() as pair:
+        pair.receiver._make = lambda *_, **__: (_ for _ in ()).throw(MemoryError("only 3 frames are left"))
+        with pytest.raises(Refused, match="refused vm1: no machine can be made here for vm1: only 3 frames are left"):
+            pair.migrate()
+        assert pair.source.running
+
+
+def test_does_a_destination_that_cannot_start_give_the_guest_back():
+    with Pair() as pair:
+        original = pair._make
+
+        def lame(*about, **more):
+            machine = original(*about, **more)
+            machine.start = lambda: (_ for _ in ()).throw(GnomonError("no thread is left"))
+            return machine
+
+        pair.receiver._make = lame
+        with pytest.raises(Refused, match="no thread is left"):
+            pair.migrate()
+        assert pair.source.running and finishes(pair.source) == 0
+
+
+def test_is_memory_that_differs_at_the_end_never_handed_over():
+    """The hash is the last line: a page that the dirty log lost is found here."""
+    with Pair() as pair:
+        log = type(pair.source.dirty_log())
+        original = log.harvest
+
+        def loses_one(self):
+            found = original(self)
+            if self._machine.paused:
+                self._machine.ram[3000] = 9
+                self._machine.touched[3000] = True
+            return found
+
+        log.harvest = loses_one
+        try:
+            with pytest.raises(GnomonError, match="memory or state differs after the copy: 4096 pages with xxh3"):
+                pair.migrate()
+        finally:
+            log.harvest = original
+        assert pair.source.running
+        assert "memory or state differs" in pair.received().message
+
+
+# A receiver and a stranger -------------------------------------------------------------------------------------------------------
+
+
+def strange(data: bytes, *, close=True) -> GnomonError:
+    """What a receiver says to these bytes."""
+    with Receiver("127.0.0.1:0", machine=None, timeout=0.5) as receiver:
+        found = []
+
+        def wait():
+            try:
+                receiver.receive()
+            except GnomonError as error:
+                found.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        host, _, port = receiver.address.rpartition(":")
+        with socket.create_connection((host, int(port))) as sock:
+            sock.sendall(data)
+            if close:
+                sock.shutdown(socket.SHUT_WR)
+            thread.join(5)
+        assert not thread.is_alive()
+    return found[0]
+
+
+def hello(**changes) -> bytes:
+    about = {"session": bytes(16), "name": "vm1", "software": "0", "page": 4096, "memory": 1 << 20, "harts": 1, "shadow_pages": 64, "running": True}
+    body = wire.encode(wire.Hello(**{**about, **changes}))
+    return wire.preamble() + wire.pack_header(Type.HELLO, 0, len(body), body, 0) + body
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "does not speak Gnomon's migration protocol"),
+        (wire.preamble(9), "speaks version 9 of the migration protocol and this Gnomon speaks version 1"),
+        (wire.preamble()[:5], "closed the connection after 5 of 12 bytes of the preamble"),
+        (wire.preamble(), "closed the connection too early"),
+        (wire.preamble() + wire.pack_header(Type.COMMIT, 0, 0, b"", 0), "sent COMMIT where HELLO belongs"),
+        (wire.preamble() + wire.pack_header(Type.PAGES, 0, 8, bytes(8), 0), "sent PAGES where HELLO belongs"),
+        (hello(memory=1 << 62), "the guest has 4611686018427387904 bytes of memory and this host has"),
+        (hello(memory=5), "is a multiple of 4096 bytes, and this one says 5"),
+        (hello(memory=0), "is a multiple of 4096 bytes, and this one says 0"),
+        (hello(harts=0), "1 to 64 harts, and this one says 0"),
+        (hello(harts=10**9), "1 to 64 harts, and this one says 1000000000"),
+        (hello(shadow_pages=10**12), "cannot have so many shadow pages: 1000000000000"),
+        (hello(page=65536), "in pages of 65536 bytes, and pages here are 4096"),
+        (hello(session=b"x"), "named by 16 bytes, not by 1"),
+        (hello(name="x" * 100), "at most 64 printable characters"),
+        (hello(name="a\x1b[2J"), "at most 64 printable characters"),
+    ],
+)
+def test_does_a_receiver_say_what_is_wrong_with_a_stranger(data, says):
+    assert says in strange(data).message
+
+
+def test_does_a_receiver_end_when_a_source_connects_and_says_nothing():
+    assert "stalls: it sent nothing for 0.5 s" in strange(b"", close=False).message
+
+
+def test_does_a_source_hear_of_another_version():
+    with Pair() as pair:
+        original = wire.preamble
+        try:
+            wire.preamble = lambda version=3: wire.PREAMBLE.pack(wire.MAGIC, version, 0)
+            with pytest.raises(WireError, match="speaks version 3 of the migration protocol and this Gnomon speaks version 1"):
+                pair.migrate()
+        finally:
+            wire.preamble = original
+        assert pair.source.running
+
+
+def test_does_a_port_in_use_say_so():
+    with Receiver("127.0.0.1:0") as first, pytest.raises(GnomonError, match="Address already in use") as caught:
+        Receiver(first.address)
+    assert "port 0" in caught.value.hint

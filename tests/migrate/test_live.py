@@ -1,0 +1,194 @@
+"""A guest that writes all the time moves between two machines: is it the same guest, and the only one?"""
+
+import threading
+
+import numpy as np
+import pytest
+from migrate_rig import ELF, Pair, finishes
+
+from gnomon.migrate import Cancelled, Ended, Lost, NotConverging, Options, migrate, rounds, source
+
+
+@pytest.mark.parametrize("compress", ["none", "lz4"])
+def test_does_a_guest_that_never_stops_writing_arrive_whole(compress):
+    seen = []
+    with Pair(timeout=5.0) as pair:
+        report = pair.migrate(compress=compress, progress=seen.append)
+        arrival = pair.received()
+        assert (arrival.pages, arrival.digest) == (report.pages, report.digest)
+        assert not pair.source.running and arrival.running
+        assert finishes(arrival.machine) == 0
+        assert pair.source.exit_code is None
+    assert [r.number for r in seen if r.done] == [r.number for r in report.rounds] == list(range(1, len(seen) + 1))
+    assert [r.paused for r in report.rounds] == [False] * (len(seen) - 1) + [True]
+    assert all(s.ended == "committed" for s in pair.source.snapshots)
+    assert not pair.source.logging
+    assert 0 < report.downtime < report.seconds
+    assert report.bytes > sum(r.pages - r.zero for r in report.rounds) * (4096 if compress == "none" else 0)
+
+
+def test_are_zero_pages_elided_and_do_pages_that_became_zero_arrive_as_zero():
+    with Pair(args="pages=1 ms=60000 rate=1") as pair:
+        machine = pair.source
+        machine.pause()
+        machine.ram[1000:1800] = 7
+        machine.touched[1000:2800] = True  # half of them all zero
+        machine.resume()
+        first = threading.Event()
+
+        def between(record):
+            if record.number == 1 and not first.is_set():
+                first.set()
+                machine.ram[1000:1400] = 0
+                machine.dirty[1000:1400] = True
+
+        report = pair.migrate(progress=between)
+        arrived = pair.received().machine
+        assert report.rounds[0].zero >= 1000
+        assert report.bytes < 900 * 4200
+        assert not arrived.ram[1000:1400].any() and (arrived.ram[1400:1800] == 7).all()
+        assert not arrived.touched[1900:2800].any(), "a page that was zero all along stays unallocated"
+
+
+def test_is_a_paused_guest_still_paused_where_it_arrives():
+    with Pair() as pair:
+        pair.source.pause()
+        pair.migrate()
+        arrival = pair.received()
+        assert not arrival.running and arrival.machine.state_name == "stopped"
+        assert finishes(arrival.machine.start()) == 0
+
+
+def test_does_a_guest_that_ends_meanwhile_end_here():
+    with Pair(args="pages=20 ms=80 rate=100") as pair:
+        with pytest.raises(Ended, match="vm1 ended with exit code 0 before it could be handed over"):
+            pair.migrate(bandwidth=100_000)
+        assert pair.source.exit_code == 0
+        assert "gave up sending: vm1 ended" in pair.received().message
+        assert pair.source.state_name == "ended"
+
+
+def test_does_a_cancelled_guest_go_on_as_if_nothing_had_been():
+    cancel = threading.Event()
+    with Pair() as pair:
+        with pytest.raises(Cancelled, match="cancelled"):
+            pair.migrate(bandwidth=400_000, cancel=cancel, progress=lambda r: cancel.set())
+        assert pair.source.running and not pair.source.logging
+        assert "gave up sending: the migration of vm1 was cancelled" in pair.received().message
+        assert pair.source.snapshots[-1].ended == "merged back"
+        assert finishes(pair.source) == 0
+        assert not pair.made.running
+
+
+def test_is_a_guest_that_outruns_its_link_told_about_with_both_numbers(monkeypatch):
+    monkeypatch.setattr(rounds, "PATIENCE", 1)
+    with Pair(args="pages=1500 ms=60000 rate=20000") as pair:
+        with pytest.raises(NotConverging) as caught:
+            pair.migrate(bandwidth=20_000_000, max_downtime=0.002)
+        assert "MB/s, the link carries" in caught.value.message and "--auto-converge" in caught.value.hint
+        assert pair.source.running
+
+
+def test_is_a_guest_slowed_until_it_fits_and_set_free_afterwards(monkeypatch):
+    monkeypatch.setattr(rounds, "PATIENCE", 1)
+    with Pair(memory=32 << 20, args="pages=3000 ms=2000 rate=20000", timeout=5.0) as pair:
+        report = pair.migrate(bandwidth=20_000_000, max_downtime=0.05, auto_converge=True)
+        assert max(r.throttle for r in report.rounds) >= rounds.THROTTLE_FIRST
+        assert pair.received().machine.throttle == 0
+        assert finishes(pair.arrival.machine, 20) == 0
+
+
+def test_is_a_slowed_guest_that_cannot_go_set_free_again():
+    with Pair(args="pages=1500 ms=60000 rate=20000") as pair:
+        pair.source.throttles = []
+        pair.receiver.close()
+        mover = source.Migration(pair.source, "127.0.0.1:1", Options(), None, threading.Event())
+        mover._throttled = True
+        with pytest.raises(Lost, match="nobody listens on 127.0.0.1:1"):
+            mover.run()
+        assert pair.source.running
+
+
+def test_is_a_bandwidth_limit_kept():
+    with Pair(args="pages=500 ms=60000 rate=2000", timeout=5.0) as pair:
+        pair.source.ram[1:1001, 0] = 1
+        pair.source.touched[1:1001] = True
+        report = pair.migrate(bandwidth=20_000_000, max_downtime=1.0)
+        assert report.rounds[0].bytes / report.rounds[0].seconds < 22_000_000
+
+
+def test_is_a_snapshot_read_only_once_the_vcpus_stand_still_the_last_one():
+    """I-8: the last harvest happens with every vCPU paused."""
+    with Pair() as pair:
+        harvests = []
+        log = type(pair.source.dirty_log())
+        original = log.harvest
+        try:
+            log.harvest = lambda self: (harvests.append(self._machine.paused), original(self))[1]
+            pair.migrate()
+        finally:
+            log.harvest = original
+        assert harvests[-1] is True and not any(harvests[:-1]) and len(harvests) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"compress": "zip"}, "unknown compression 'zip'"),
+        ({"bandwidth": 10}, "at least 4096 bytes a second, and this is less: 10"),
+        ({"max_downtime": 0.0}, "more than zero seconds"),
+    ],
+)
+def test_is_an_impossible_option_refused_before_anything_happens(options, says):
+    from gnomon.errors import GnomonError
+
+    with pytest.raises(GnomonError, match=says) as caught:
+        Options(**options)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("localhost", "an address is HOST:PORT"),
+        ("localhost:99999", "an address is HOST:PORT"),
+        ("127.0.0.1:1", "nobody listens on 127.0.0.1:1: Connection refused"),
+        ("no-such-host.invalid:7000", "host 'no-such-host.invalid' cannot be found"),
+    ],
+)
+def test_is_an_address_that_leads_nowhere_one_clear_sentence(address, says):
+    from gnomon.errors import GnomonError
+
+    with Pair() as pair, pytest.raises(GnomonError) as caught:
+        pair.migrate(address)
+    assert says in caught.value.message
+
+
+def test_is_a_machine_that_has_ended_not_moved():
+    with Pair(args="pages=2 ms=1") as pair:
+        assert finishes(pair.source) == 0
+        with pytest.raises(Ended):
+            migrate(pair.source, pair.receiver.address)
+
+
+def test_do_gfns_in_disorder_still_ascend_on_the_wire():
+    with Pair(args="pages=1 ms=60000 rate=1") as pair:
+        log = type(pair.source.dirty_log())
+        original = log.harvest
+
+        def shuffled(self):
+            found = original(self)
+            found.gfns = np.concatenate([found.gfns[::-1], found.gfns[:1]])
+            return found
+
+        log.harvest = shuffled
+        try:
+            pair.source.touched[5:50] = True
+            pair.migrate()
+            assert pair.received().running
+        finally:
+            log.harvest = original
+
+
+def test_is_the_elf_of_the_rig_there():
+    assert ELF.is_file()

@@ -1,0 +1,42 @@
+"""Does the lockless dirty log lose a write? dirty_log_test's two oracles and a migration, on real threads, against churn.
+
+vCPU threads store through TLB, walk, fast and slow fault and tracked writes; a harvester takes their pages without mmu_lock; a third
+party zaps and recycles shadow pages, gives slab pages up and runs RCU callbacks. Run with -s to see the figures and the seed.
+"""
+
+import random
+
+import pytest
+from stress import ORACLES, trial
+
+SEED = random.SystemRandom().randrange(1 << 30)
+
+SHAPES = {
+    "bare, churn": dict(aliases=0, nap_ns=300_000),
+    "bare, quiet": dict(aliases=0, churning=False),
+    "Sv39, few aliases": dict(aliases=3, nap_ns=1_000_000),
+    "Sv39, long rmaps and recycling": dict(aliases=40, pages=64, n_max=64, nap_ns=2_000_000),
+    "three harts on one word of bits": dict(aliases=2, pages=20, harts=3, nap_ns=500_000),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_does_a_harvest_ever_lose_a_write(oracle, shape):
+    """Fifteen stresses of some five seconds: dirty means written now, clean means not, and the copy is RAM (I-1, I-5, I-7, I-8)."""
+    found, stress = trial(oracle, 36, 0.1, seed=SEED, **SHAPES[shape])
+    rig = stress.rig
+    figures = {name: stress.get(name) for name in ("stores", "zaps", "harvests")}
+    figures |= {name: rig.field(name) for name in ("harvested", "protected", "rmap_restarts", "rmap_locked", "remote_flushes")}
+    print(f"\n{oracle}, {shape}, seed {SEED}: {figures}")
+    assert not found, f"seed {SEED}: {found[:5]} of {len(found)}"
+    assert stress.get("stores") > 10_000
+    rig.clean()
+
+
+def test_does_a_short_stress_hold():
+    """The same for half a second, in every run of the tests."""
+    found, stress = trial("new", 4, 0.1, seed=SEED, **SHAPES["Sv39, few aliases"])
+    assert not found, f"seed {SEED}: {found[:5]}"
+    stress.rig.clean()

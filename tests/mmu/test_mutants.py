@@ -1,0 +1,284 @@
+"""Would these tests notice? Each broken design must be caught on real threads within seconds, and the right one pass the same trial.
+
+One trial a rule, shaped so that its breach shows: see the docstrings. gnomon.mmu.design says what each bit breaks.
+"""
+
+import time
+
+import pytest
+from mmu_rig import SUPERVISOR, A, D, R, Rig, Tables, W, together
+from stress import CTL, Stress, migration_oracle, next_random, trial
+
+from gnomon.lang import kernel
+from gnomon.lang.arith import shr, urem
+from gnomon.lang.atomics import fetch_add, fetch_or, read_once, write_once
+from gnomon.lang.guest_memory import store64
+from gnomon.lang.host import sched_yield
+from gnomon.lang.kernel import compile_kernel
+from gnomon.mmu.context import mmu_sfence
+from gnomon.mmu.design import NAMES
+from gnomon.mmu.dirty import protect_word
+from gnomon.mmu.rmap import rmap_add, rmap_remove, rmap_top_up
+from gnomon.mmu.slot import backing
+from gnomon.mmu.spte import ACCESS_ALL, WRITABLE, make_leaf
+from gnomon.mmu.tlb import TLB_WRITE, tlb_host
+from gnomon.mmu.track import tracked_begin, tracked_end
+from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
+from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
+from gnomon.mmu.vm import VM
+from gnomon.mmu.zap import recycle
+from gnomon.sync.spinlock import spin_lock, spin_unlock
+
+LIMIT = 20.0
+"""Seconds in which a mutant must be caught."""
+
+
+def caught(search, rule: str) -> float:
+    """Seconds until `search(design, deadline)` sees rule broken; fails when it does not in time."""
+    started = time.monotonic()
+    broken = search((rule,), started + LIMIT)
+    took = time.monotonic() - started
+    assert broken, f"the mutant {rule} survived {took:.1f} s"
+    print(f"\n{rule}: caught after {took:.2f} s: {broken}")
+    return took
+
+
+# Lost writes: the dirty log against one hot word of the bitmap
+
+
+def lost_writes(design, deadline):
+    """Two vCPUs fault on few pages while a migrator harvests and copies in a tight loop: what is lost stays lost, nothing zaps it away."""
+    while time.monotonic() < deadline:
+        stress = Stress(pages=6, harts=2, churning=False, migrating=True, design=design)
+        stress.rig.enable()
+        stress.set(pause=1)
+        with stress.running():
+            stress.pause()
+            found = migration_oracle(stress, 4, 0.15)
+        if found:
+            return found[:2]
+    return None
+
+
+def stale_writes(design, deadline):
+    """The new oracle of dirty_log_test with nothing that flushes but the harvest itself."""
+    while time.monotonic() < deadline:
+        found, _ = trial("new", 4, 0.05, pages=32, churning=False, design=design)
+        if found:
+            return found[:2]
+    return None
+
+
+# R1 on its own: a lockless walk against a writer that moves entries
+
+STABLE, VOLATILE = 9, 40
+
+
+@kernel
+def shuffle(m, v, t, vm, table, ctl):
+    """Add and remove the sptes of `table` beyond the STABLE ones at random in two rmaps until told to stop: stable ones move."""
+    heads = read_once(m, vm + VM.rmap)
+    x = read_once(m, ctl + CTL.seed)
+    where = table + 512  # 0 not in an rmap, 1 in that of page 0, 2 in that of page 1
+    while read_once(m, ctl + CTL.stop) == 0:
+        x = next_random(x)
+        n = STABLE + urem(shr(x, 33), VOLATILE)
+        rmap_top_up(m, v, t)
+        spin_lock(m, vm + VM.mmu_lock)
+        home = read_once(m, where + n)
+        if home:
+            rmap_remove(m, t, heads + home - 1, table + n)
+            write_once(m, where + n, 0)
+        else:
+            home = 1 + (shr(x, 50) & 1)
+            rmap_add(m, v, heads + home - 1, table + n)
+            write_once(m, where + n, home)
+        spin_unlock(m, vm + VM.mmu_lock)
+        fetch_add(m, ctl + CTL.zaps, 1)
+    return 0
+
+
+@kernel
+def protect_often(m, t, vm, table, ctl, rounds):
+    """Make every stable spte writable, protect page 0, count the stable sptes that still are; `rounds` times. Returns the count."""
+    missed = 0
+    for _ in range(rounds):
+        for n in range(STABLE):
+            fetch_or(m, table + n, WRITABLE)
+        protect_word(m, t, vm, 0, 1)
+        for n in range(STABLE):
+            if read_once(m, table + n) & WRITABLE:
+                missed += 1
+    write_once(m, ctl + CTL.stop, 1)
+    return missed
+
+
+def missed_entries(design, deadline):
+    """R1: an spte that is in the rmap during a whole walk is protected by it, however much others come and go around it."""
+    for k in (shuffle, protect_often):
+        compile_kernel(k)
+    rig = Rig(64, design=design)
+    table, ctl = rig.static(1024), rig.static(CTL.size)
+    head = rig.field("rmap")
+    leaf = rig.call(make_leaf, rig.back(0) << 12, ACCESS_ALL)
+    rig.words[table : table + STABLE] = leaf
+    for n in range(STABLE):
+        rig.call(rmap_top_up, rig.v, rig.t)
+        rig.call(rmap_add, rig.v, head, table + n)
+    rig.words[ctl + CTL.seed] = 5
+    while time.monotonic() < deadline:
+        rig.words[ctl + CTL.stop] = 0
+        _, missed = together(
+            lambda: shuffle(rig.m, rig.v, rig.threads[0], rig.vm, table, ctl),
+            lambda: protect_often(rig.m, rig.t, rig.vm, table, ctl, 100_000),
+        )
+        if missed:
+            return f"{missed} sptes missed"
+    return None
+
+
+# Tables reused under a walker
+
+
+@kernel
+def follow(m, v, ctl, va):
+    """Store to `va`, for ever where the mapping says it is: count translations that lead to another frame than page CTL.pages'."""
+    wrong = 0
+    page = read_once(m, ctl + CTL.pages)
+    vm = read_once(m, v + VCPU.vm)
+    guest_enter(m, v)
+    while read_once(m, ctl + CTL.stop) == 0:
+        regime = read_once(m, v + VCPU.data_regime)
+        write_once(m, tlb_slot(va, v), 0)  # every access walks
+        if mmu_translate(m, v, va, TLB_WRITE) == XL_OK and tlb_host(m, v, va, TLB_WRITE, regime) >> 12 != backing(m, vm, page):
+            wrong += 1
+        if read_once(m, v + VCPU.requests):
+            guest_exit(m, v)
+            guest_enter(m, v)
+    guest_exit(m, v)
+    return wrong
+
+
+@kernel
+def tlb_slot(va, v):
+    """Word of the store tag of `va` in the TLB of `v` (tlb.py)."""
+    return v + 1024 + ((va >> 12) & 255) * 4 + TLB_WRITE
+
+
+@kernel
+def swap_roots(m, v, vm, ctl, va, rounds):
+    """Zap everything, translate `va` in this vCPU's own tables (which then get the tables just freed), and again; `rounds` times."""
+    for _ in range(rounds):
+        spin_lock(m, vm + VM.mmu_lock)
+        recycle(m, vm, read_once(m, v + VCPU.thread), 64)
+        recycle(m, vm, read_once(m, v + VCPU.thread), 64)
+        spin_unlock(m, vm + VM.mmu_lock)
+        guest_enter(m, v)
+        mmu_translate(m, v, va, TLB_WRITE)
+        guest_exit(m, v)
+        sched_yield()
+    write_once(m, ctl + CTL.stop, 1)
+    return 0
+
+
+def wrong_frames(design, deadline):
+    """Two address spaces map one address to two pages. One keeps walking; the other zaps all and takes the freed tables (Z2)."""
+    for k in (follow, swap_roots):
+        compile_kernel(k)
+    rig = Rig(64, 2, design=design)
+    ctl, va = rig.static(CTL.size), 5 << 30
+    spaces = [Tables(rig, 10), Tables(rig, 20)]
+    for n, (space, v) in enumerate(zip(spaces, rig.vcpus, strict=True)):
+        space.map(va, 40 + n, 1 | R | W | A | D)
+        rig.back(40 + n)
+        rig.context(SUPERVISOR, space.satp, v=v)
+    rig.words[ctl + CTL.pages] = 40
+    while time.monotonic() < deadline:
+        rig.words[ctl + CTL.stop] = 0
+        wrong, _ = together(
+            lambda: follow(rig.m, rig.vcpus[0], ctl, va),
+            lambda: swap_roots(rig.m, rig.vcpus[1], rig.vm, ctl, va, 2000),
+        )
+        if wrong:
+            return f"{wrong} translations led to another address space's page"
+    return None
+
+
+# Guest tables that are written unseen
+
+
+@kernel
+def remap(m, v, ctl, va, table_va, rounds):
+    """Point the PTE at `table_va` to page 40 and 41 in turns, SFENCE.VMA, and store to `va`: count stores that went to the other."""
+    wrong = 0
+    vm = read_once(m, v + VCPU.vm)
+    guest_enter(m, v)
+    for n in range(rounds):
+        page = 40 + (n & 1)
+        value = ((read_once(m, vm + VM.base_gfn) + page) << 10) | 0xC7  # V R W A D
+        regime = read_once(m, v + VCPU.data_regime)
+        at = tlb_host(m, v, table_va, TLB_WRITE, regime)
+        status = XL_OK
+        if at < 0:
+            status = mmu_translate(m, v, table_va, TLB_WRITE)
+        if status == XL_TRACKED:
+            at = tracked_begin(m, v)
+            store64(m, at, value)
+            tracked_end(m, v, at, 8)
+        elif status == XL_OK:
+            store64(m, tlb_host(m, v, table_va, TLB_WRITE, regime), value)
+        mmu_sfence(m, v, 0, 0)
+        if mmu_translate(m, v, va, TLB_WRITE) == XL_OK and tlb_host(m, v, va, TLB_WRITE, regime) >> 12 != backing(m, vm, page):
+            wrong += 1
+        if read_once(m, v + VCPU.requests):
+            guest_exit(m, v)
+            guest_enter(m, v)
+    guest_exit(m, v)
+    return wrong
+
+
+def stale_tables(design, deadline):
+    """A guest edits its own PTE through a mapping of the table, fences, and must see the new page (E1, K1)."""
+    compile_kernel(remap)
+    rig = Rig(64, 1, design=design)
+    ctl, va, window = rig.static(CTL.size), 5 << 30, 6 << 30
+    space = Tables(rig, 10)
+    space.map(va, 40, 1 | R | W | A | D)
+    for index in (40, 41):
+        rig.back(index)
+    space.map(window, space.table(va, 1), 1 | R | W | A | D)
+    rig.context(SUPERVISOR, space.satp)
+    while time.monotonic() < deadline:
+        wrong = remap(rig.m, rig.v, ctl, va, window + space.slot(va, 1) * 8, 5000)
+        if wrong:
+            return f"{wrong} stores went through a stale entry"
+    return None
+
+
+SEARCHES = {
+    "bitmap-first": lost_writes,
+    "drop-dirty": lost_writes,
+    "skip-flush": stale_writes,
+    "forward-walk": missed_entries,
+    "free-at-once": wrong_frames,
+    "untracked": stale_tables,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", SEARCHES)
+def test_is_the_mutant_caught(rule):
+    """Every broken rule is seen within LIMIT seconds of real threads."""
+    caught(SEARCHES[rule], rule)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", sorted(set(SEARCHES.values()), key=lambda s: s.__name__), ids=lambda s: s.__name__)
+def test_does_the_right_design_pass_the_trial_that_catches_mutants(search):
+    """Three seconds of the same trial find nothing."""
+    assert not search((), time.monotonic() + 3)
+
+
+def test_does_every_design_have_a_trial():
+    """A rule without a mutant test would be a rule nobody checks."""
+    assert set(SEARCHES) == set(NAMES)
