@@ -1,4 +1,4 @@
-"""`gnomon` on the machine of tests/migrate/fake_machine.py: the whole command line in real processes, without an MMU and its compile time."""
+"""`gnomon` on the machine of tests/migrate/fake_machine.py: the whole command line in real processes, without an MMU to compile."""
 
 import sys
 import types

@@ -55,7 +55,7 @@ def differs(bench, unicorn, seed, count):
     code, data, registers = body + assembled([SPIN]), r.randbytes(DATA_BYTES), random_registers(r, DATA)
     end = CODE + len(body)
     prepared(bench, code, registers, data)
-    assert bench.step(2 * count) == EXIT_BUDGET
+    assert bench.step(2 * count + 16) == EXIT_BUDGET
     unicorn.mem_write(CODE, code)
     unicorn.mem_write(DATA, data)
     unicorn.ctl_remove_cache(CODE, CODE + 0x8000)
@@ -65,7 +65,9 @@ def differs(bench, unicorn, seed, count):
     xs, memory, pc = outcome(bench)
     if pc != end:
         return f"ended at {pc:#x}, not {end:#x}"
-    wrong = [f"x{n} {xs[n]:#x} not {unicorn.reg_read(unicorn.names[n]):#x}" for n in range(32) if xs[n] != unicorn.reg_read(unicorn.names[n])]
+    wrong = [
+        f"x{n} {xs[n]:#x} not {unicorn.reg_read(unicorn.names[n]):#x}" for n in range(32) if xs[n] != unicorn.reg_read(unicorn.names[n])
+    ]
     return "; ".join(wrong) if wrong else "" if memory == bytes(unicorn.mem_read(DATA, DATA_BYTES)) else "memory"
 
 

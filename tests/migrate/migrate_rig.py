@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from fake_machine import Machine
@@ -52,10 +53,8 @@ class Proxy:
 
     def cut(self):
         for end in self._ends:
-            try:
+            with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def _serve(self):
         try:
@@ -88,17 +87,15 @@ class Proxy:
                 if direction == self._direction and kind == self._kind:
                     count += 1
                     if count == self._nth:
-                        data = self._act(data)
                         self.met.set()
+                        data = self._act(data)
                         if data is None:
                             return self.cut()
                 sink.sendall(data)
         except (OSError, EOFError):
             for end in (source, sink):
-                try:
+                with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
 
 def read(source: socket.socket, size: int) -> bytes:
@@ -167,6 +164,15 @@ class Pair:
     @property
     def both_run(self):
         return self.source.running and self.made is not None and self.made.running
+
+
+def goes_on(machine, within=2.0) -> bool:
+    """Whether both its harts write on, and find every page as they left it."""
+    harts = machine._state["harts"]
+    before, end = [hart["next"] for hart in harts], time.monotonic() + within
+    while any(hart["next"] <= was for hart, was in zip(harts, before, strict=True)) and time.monotonic() < end:
+        time.sleep(0.002)
+    return all(hart["next"] > was for hart, was in zip(harts, before, strict=True)) and machine.wrong_pages() == []
 
 
 def finishes(machine, within=5.0) -> int | None:

@@ -5,12 +5,13 @@ import threading
 import time
 
 import pytest
-from migrate_rig import BACK, BEFORE_COMMIT, FORWARD, FRAMES, Pair, Proxy, finishes
+from migrate_rig import BACK, BEFORE_COMMIT, FORWARD, FRAMES, Pair, Proxy, goes_on
 
 from gnomon.errors import GnomonError
 from gnomon.migrate import InDoubt, Lost, Receiver, Refused, WireError, destination, wire
 from gnomon.migrate.wire import Type
 
+FOREVER = "pages=200 ms=60000 rate=2000"
 AFTER_COMMIT = [f for f in FRAMES if f not in BEFORE_COMMIT]
 
 
@@ -28,12 +29,8 @@ def flipped(at):
 
 
 def stall(data):
-    time.sleep(2.5)  # longer than both sides' patience of a second
+    time.sleep(2.0)  # longer than the patience of both sides
     return data
-
-
-def truncated(data):
-    return data[: len(data) // 2] + bytes()
 
 
 def attempt(pair, **fault):
@@ -41,16 +38,16 @@ def attempt(pair, **fault):
     with Proxy(pair.receiver.address, **fault) as proxy:
         with pytest.raises(GnomonError) as caught:
             pair.migrate(proxy.address)
-        assert proxy.met.is_set()
+        assert proxy.met.wait(2)
     return caught.value
 
 
 @pytest.mark.parametrize("frame", BEFORE_COMMIT, ids=name)
-@pytest.mark.parametrize("act", [lambda _: None, flipped(2), flipped(40), flipped(-1), stall], ids=["cut", "flip-head", "flip-body", "flip-end", "stall"])
+@pytest.mark.parametrize(
+    "act", [lambda _: None, flipped(2), flipped(40), flipped(-1), stall], ids=["cut", "flip-head", "flip-body", "flip-end", "stall"]
+)
 def test_does_the_guest_go_on_here_when_it_breaks_before_commit(frame, act):
-    if frame[1] is Type.HELLO and act is not stall:
-        pass
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
         error = attempt(pair, direction=frame[0], kind=frame[1], act=act)
         assert not isinstance(error, InDoubt)
         assert isinstance(error, (Lost, Refused, WireError)), error
@@ -59,100 +56,101 @@ def test_does_the_guest_go_on_here_when_it_breaks_before_commit(frame, act):
         theirs = pair.received()
         assert isinstance(theirs, GnomonError) and not isinstance(theirs, destination.InDoubt), theirs
         assert pair.made is None or not pair.made.running
-        assert finishes(pair.source) == 0
+        assert goes_on(pair.source)
 
 
 @pytest.mark.parametrize("frame", AFTER_COMMIT, ids=name)
 @pytest.mark.parametrize("act", [lambda _: None, flipped(2), stall], ids=["cut", "flip", "stall"])
 def test_does_only_one_side_ever_run_when_it_breaks_after_commit(frame, act):
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
         error = attempt(pair, direction=frame[0], kind=frame[1], act=act)
         theirs = pair.received()
+        if frame[1] is Type.COMMIT and isinstance(error, Refused):
+            assert act not in (stall,), "the destination saw the damage, discarded the guest and said so: no doubt is left"
+            assert pair.source.running and goes_on(pair.source) and not pair.made.running
+            return
         assert isinstance(error, InDoubt), error
         assert pair.source.paused and not pair.source.running
         assert "stays paused and whole here" in error.message and "resume" in error.hint and "discard" in error.hint
         assert error.exit_code == 3
         if frame[1] is Type.STARTED:
-            assert theirs.running and finishes(theirs.machine) == 0
+            assert theirs.running and goes_on(theirs.machine)
             assert "most likely runs it" in error.message
             return
         if frame[1] is Type.COMMIT:
             assert not isinstance(theirs, destination.InDoubt), "it never heard COMMIT, so it discards"
             pair.source.resume()
-            assert finishes(pair.source) == 0
+            assert goes_on(pair.source)
             return
         assert isinstance(theirs, destination.InDoubt), theirs
         assert "stays paused and whole here" in theirs.message
         assert not pair.made.running
         # the person decides: here the destination
-        assert finishes(theirs.arrival.machine.start()) == 0
+        assert goes_on(theirs.arrival.machine.start())
 
 
 @pytest.mark.parametrize("frame", [(BACK, Type.ACK), (FORWARD, Type.RELEASE)], ids=name)
 def test_can_the_person_decide_for_the_source_instead(frame):
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
         attempt(pair, direction=frame[0], kind=frame[1], act=lambda _: None)
         theirs = pair.received()
         theirs.arrival.machine.stop()
         pair.source.resume()
-        assert finishes(pair.source) == 0
+        assert goes_on(pair.source)
 
 
 def test_does_a_second_attempt_succeed_after_one_that_broke():
-    with Pair(args="pages=200 ms=3000 rate=2000") as pair:
+    with Pair(args=FOREVER) as pair:
         attempt(pair, direction=FORWARD, kind=Type.STATE, act=lambda _: None)
         pair.received()
-        with Pair() as other:
+        with Pair(args=FOREVER) as other:
             pair.migrate(other.receiver.address)
-            assert finishes(other.received().machine) == 0
+            assert goes_on(other.received().machine)
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_does_the_guest_go_on_when_the_connection_breaks_in_any_round(nth):
-    with Pair(memory=64 << 20, args="pages=4000 ms=2500 rate=20000") as pair:
+    with Pair(memory=64 << 20, args="pages=4000 ms=60000 rate=20000") as pair:
         error = attempt(pair, direction=FORWARD, kind=Type.ROUND_END, nth=nth, act=lambda _: None)
         assert isinstance(error, Lost)
         assert pair.source.snapshots[-1].ended == "merged back"
-        assert finishes(pair.source) == 0
+        assert goes_on(pair.source)
 
 
 def test_is_the_time_that_the_guest_stands_still_bounded_when_the_peer_stalls():
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair, Proxy(pair.receiver.address, direction=BACK, kind=Type.PREPARED, act=stall) as proxy:
         began = time.monotonic()
-        attempt(pair, direction=BACK, kind=Type.PREPARED, act=stall)
-        assert time.monotonic() - began < 2.4
+        with pytest.raises(Lost, match="before the pause had to end"):
+            pair.migrate(proxy.address)
+        assert time.monotonic() - began < 1.9, "a second of pause, whatever the peer does"
         assert pair.source.running
 
 
 def test_is_it_bounded_too_when_the_peer_trickles():
     """One byte every half of the timeout is progress each time, and would hold the guest for minutes."""
 
-    class Trickle(Proxy):
-        def _serve(self):
-            super()._serve()
-
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
 
         def trickle(data):
             near = proxy._ends[0]
-            for at in range(6):
+            for at in range(10):
                 try:
                     near.sendall(data[at : at + 1])
                 except OSError:
                     break
-                time.sleep(0.5)
+                time.sleep(0.4)
             return None
 
         with Proxy(pair.receiver.address, direction=BACK, kind=Type.PREPARED, act=trickle) as proxy:
             began = time.monotonic()
-            with pytest.raises(Lost, match="was not over in time"):
+            with pytest.raises(Lost, match=r"is too slow: .* before the pause had to end"):
                 pair.migrate(proxy.address)
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < 1.9
             assert pair.source.running
 
 
 def test_does_a_source_hear_why_it_was_refused():
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
         pair.receiver._make = lambda *_, **__: (_ for _ in ()).throw(MemoryError("only 3 frames are left"))
         with pytest.raises(Refused, match="refused vm1: no machine can be made here for vm1: only 3 frames are left"):
             pair.migrate()
@@ -160,7 +158,7 @@ def test_does_a_source_hear_why_it_was_refused():
 
 
 def test_does_a_destination_that_cannot_start_give_the_guest_back():
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
         original = pair._make
 
         def lame(*about, **more):
@@ -171,12 +169,12 @@ def test_does_a_destination_that_cannot_start_give_the_guest_back():
         pair.receiver._make = lame
         with pytest.raises(Refused, match="no thread is left"):
             pair.migrate()
-        assert pair.source.running and finishes(pair.source) == 0
+        assert pair.source.running and goes_on(pair.source)
 
 
 def test_is_memory_that_differs_at_the_end_never_handed_over():
     """The hash is the last line: a page that the dirty log lost is found here."""
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
         log = type(pair.source.dirty_log())
         original = log.harvest
 
@@ -224,7 +222,16 @@ def strange(data: bytes, *, close=True) -> GnomonError:
 
 
 def hello(**changes) -> bytes:
-    about = {"session": bytes(16), "name": "vm1", "software": "0", "page": 4096, "memory": 1 << 20, "harts": 1, "shadow_pages": 64, "running": True}
+    about = {
+        "session": bytes(16),
+        "name": "vm1",
+        "software": "0",
+        "page": 4096,
+        "memory": 1 << 20,
+        "harts": 1,
+        "shadow_pages": 64,
+        "running": True,
+    }
     body = wire.encode(wire.Hello(**{**about, **changes}))
     return wire.preamble() + wire.pack_header(Type.HELLO, 0, len(body), body, 0) + body
 
@@ -259,7 +266,7 @@ def test_does_a_receiver_end_when_a_source_connects_and_says_nothing():
 
 
 def test_does_a_source_hear_of_another_version():
-    with Pair() as pair:
+    with Pair(args=FOREVER) as pair:
         original = wire.preamble
         try:
             wire.preamble = lambda version=3: wire.PREAMBLE.pack(wire.MAGIC, version, 0)

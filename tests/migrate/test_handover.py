@@ -60,7 +60,7 @@ def successors(now, source_table, destination_table):
 
 
 def runs(state, destination_runs_in=(Destination.OWNER,)):
-    s, d, _, back, _ = state
+    s, d, *_ = state
     # a source in OWNER while FINISH or PREPARED is open has its vCPUs paused, but could resume at any moment: it counts as running
     return s is Source.OWNER, d in destination_runs_in
 

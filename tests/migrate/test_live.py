@@ -2,9 +2,8 @@
 
 import threading
 
-import numpy as np
 import pytest
-from migrate_rig import ELF, Pair, finishes
+from migrate_rig import Pair, finishes
 
 from gnomon.migrate import Cancelled, Ended, Lost, NotConverging, Options, migrate, rounds, source
 
@@ -28,7 +27,7 @@ def test_does_a_guest_that_never_stops_writing_arrive_whole(compress):
 
 
 def test_are_zero_pages_elided_and_do_pages_that_became_zero_arrive_as_zero():
-    with Pair(args="pages=1 ms=60000 rate=1") as pair:
+    with Pair(args="pages=1 ms=60000 rate=50") as pair:
         machine = pair.source
         machine.pause()
         machine.ram[1000:1800] = 7
@@ -91,7 +90,7 @@ def test_is_a_guest_that_outruns_its_link_told_about_with_both_numbers(monkeypat
 
 def test_is_a_guest_slowed_until_it_fits_and_set_free_afterwards(monkeypatch):
     monkeypatch.setattr(rounds, "PATIENCE", 1)
-    with Pair(memory=32 << 20, args="pages=3000 ms=2000 rate=20000", timeout=5.0) as pair:
+    with Pair(args="pages=1500 ms=4000 rate=20000", timeout=5.0) as pair:
         report = pair.migrate(bandwidth=20_000_000, max_downtime=0.05, auto_converge=True)
         assert max(r.throttle for r in report.rounds) >= rounds.THROTTLE_FIRST
         assert pair.received().machine.throttle == 0
@@ -104,7 +103,7 @@ def test_is_a_slowed_guest_that_cannot_go_set_free_again():
         pair.receiver.close()
         mover = source.Migration(pair.source, "127.0.0.1:1", Options(), None, threading.Event())
         mover._throttled = True
-        with pytest.raises(Lost, match="nobody listens on 127.0.0.1:1"):
+        with pytest.raises(Lost, match=r"nobody listens on 127.0.0.1:1"):
             mover.run()
         assert pair.source.running
 
@@ -169,26 +168,3 @@ def test_is_a_machine_that_has_ended_not_moved():
         assert finishes(pair.source) == 0
         with pytest.raises(Ended):
             migrate(pair.source, pair.receiver.address)
-
-
-def test_do_gfns_in_disorder_still_ascend_on_the_wire():
-    with Pair(args="pages=1 ms=60000 rate=1") as pair:
-        log = type(pair.source.dirty_log())
-        original = log.harvest
-
-        def shuffled(self):
-            found = original(self)
-            found.gfns = np.concatenate([found.gfns[::-1], found.gfns[:1]])
-            return found
-
-        log.harvest = shuffled
-        try:
-            pair.source.touched[5:50] = True
-            pair.migrate()
-            assert pair.received().running
-        finally:
-            log.harvest = original
-
-
-def test_is_the_elf_of_the_rig_there():
-    assert ELF.is_file()

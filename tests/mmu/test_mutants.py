@@ -71,7 +71,7 @@ def stale_writes(design, deadline):
 
 # R1 on its own: a lockless walk against a writer that moves entries
 
-STABLE, VOLATILE = 9, 40
+STABLE, VOLATILE = 6, 14
 
 
 @kernel
@@ -99,15 +99,24 @@ def shuffle(m, v, t, vm, table, ctl):
 
 
 @kernel
-def protect_often(m, t, vm, table, ctl, rounds):
-    """Make every stable spte writable, protect page 0, count the stable sptes that still are; `rounds` times. Returns the count."""
+def protect_often(m, v, t, table, ctl, rounds):
+    """Make every stable spte writable, protect page 0, count the stable sptes that still are; `rounds` times. Returns the count.
+
+    Before each walk one stable spte is taken out and put in again: newest, so that a removal of any other moves it."""
+    vm = read_once(m, v + VCPU.vm)
+    head = read_once(m, vm + VM.rmap)
     missed = 0
-    for _ in range(rounds):
-        for n in range(STABLE):
-            fetch_or(m, table + n, WRITABLE)
+    for n in range(rounds):
+        rmap_top_up(m, v, t)
+        spin_lock(m, vm + VM.mmu_lock)
+        rmap_remove(m, t, head, table + urem(n, STABLE))
+        rmap_add(m, v, head, table + urem(n, STABLE))
+        spin_unlock(m, vm + VM.mmu_lock)
+        for k in range(STABLE):
+            fetch_or(m, table + k, WRITABLE)
         protect_word(m, t, vm, 0, 1)
-        for n in range(STABLE):
-            if read_once(m, table + n) & WRITABLE:
+        for k in range(STABLE):
+            if read_once(m, table + k) & WRITABLE:
                 missed += 1
     write_once(m, ctl + CTL.stop, 1)
     return missed
@@ -117,10 +126,10 @@ def missed_entries(design, deadline):
     """R1: an spte that is in the rmap during a whole walk is protected by it, however much others come and go around it."""
     for k in (shuffle, protect_often):
         compile_kernel(k)
-    rig = Rig(64, design=design)
+    rig = Rig(64, 2, design=design)
     table, ctl = rig.static(1024), rig.static(CTL.size)
     head = rig.field("rmap")
-    leaf = rig.call(make_leaf, rig.back(0) << 12, ACCESS_ALL)
+    leaf = int(make_leaf.py_func(rig.back(0) << 12, ACCESS_ALL))
     rig.words[table : table + STABLE] = leaf
     for n in range(STABLE):
         rig.call(rmap_top_up, rig.v, rig.t)
@@ -130,7 +139,7 @@ def missed_entries(design, deadline):
         rig.words[ctl + CTL.stop] = 0
         _, missed = together(
             lambda: shuffle(rig.m, rig.v, rig.threads[0], rig.vm, table, ctl),
-            lambda: protect_often(rig.m, rig.t, rig.vm, table, ctl, 100_000),
+            lambda: protect_often(rig.m, rig.vcpus[1], rig.threads[1], table, ctl, 50_000),
         )
         if missed:
             return f"{missed} sptes missed"

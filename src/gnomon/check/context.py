@@ -33,6 +33,7 @@ FIELDS = (
     "fanout",  # choices of the last `choose`
     "choice",
     "violation",  # see VIOLATIONS
+    "line",  # source line of a broken expectation
     "owners",  # memory safety: word index of the owner of the first granule, 0 when not checked
     "owned_from",  # first word that belongs to a granule
     "owned_to",

@@ -78,5 +78,7 @@ class Replay:
         known = 0 <= address < machine["words"]
         buffers = tuple(tuple(machine.buffered(t)) for t in range(machine.threads))
         broken = VIOLATIONS[machine["violation"]] if violated else ""
+        if broken == "expectation":
+            broken = f"expectation of line {machine['line']}"
         after = machine.word(address) if known else 0
         self.events.append(Event(number, thread, kind, address, machine["value"], after, visible, place, buffers, broken))

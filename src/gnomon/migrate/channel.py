@@ -128,8 +128,13 @@ class Channel:
         if self.deadline is not None:
             left = min(left, self.deadline - time.monotonic())
             if left <= 0:
-                raise Lost(f"{self.peer} is too slow: {doing} was not over in time")
+                raise Lost(f"{self.peer} is too slow: {doing} was not over before the pause had to end")
         self._sock.settimeout(left)
+
+    def _late(self, did: str) -> Lost:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return Lost(f"{self.peer} is too slow: it {did} too little before the pause had to end")
+        return Lost(f"{self.peer} stalls: it {did} nothing for {self.timeout:g} s")
 
     # Sending
 
@@ -170,7 +175,7 @@ class Channel:
                     parts[0] = parts[0][sent:]
             whole = True
         except TimeoutError:
-            raise Lost(f"{self.peer} stalls: it took nothing for {self.timeout:g} s") from None
+            raise self._late("took") from None
         except OSError as error:
             raise Lost(f"the connection to {self.peer} broke: {error.strerror or error}") from None
         finally:
@@ -225,7 +230,7 @@ class Channel:
                     raise Lost(f"{self.peer} closed the connection {f'after {at} of {size} bytes of {what}' if at else 'too early'}")
                 at += got
         except TimeoutError:
-            raise Lost(f"{self.peer} stalls: it sent nothing for {self.timeout:g} s") from None
+            raise self._late("sent") from None
         except OSError as error:
             raise Lost(f"the connection to {self.peer} broke: {error.strerror or error}") from None
 

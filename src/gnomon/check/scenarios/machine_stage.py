@@ -38,7 +38,7 @@ SMALL = {
     "gnomon.mmu.vcpu.SPIN_LIMIT": 1,
     "gnomon.mmu.tlb.TLB_ENTRIES": 1,
     "gnomon.mem.slab.MAGAZINE_HALF": 2,
-    "gnomon.check.specification.PAGE_WORDS": 1,
+    "gnomon.check.specification.MODELLED_WORDS": 1,
 }
 DESTINATION_AT = DATA_AT
 

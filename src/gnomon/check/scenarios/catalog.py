@@ -1,0 +1,53 @@
+"""catalog: every scenario by name, and how to find one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gnomon.check.scenario import Scenario
+from gnomon.check.scenarios import handshake, harvest, locks, pressure, rcu, reuse, rmap, slab, tutorial
+from gnomon.check.scenarios.entry import CATALOG, Entry, Mutant
+
+MODULES = (locks, rcu, slab, pressure, rmap, handshake, harvest, reuse, tutorial)
+
+
+class Unknown(ValueError):
+    """A name that is in no catalog; `known` are the names that are."""
+
+    def __init__(self, what: str, name: str, known: list[str]):
+        super().__init__(f"no {what} named {name!r}")
+        self.known = known
+
+
+def entries() -> list[Entry]:
+    """All entries, in the order of the layers."""
+    return list(CATALOG.values())
+
+
+def find(name: str) -> tuple[Entry, str]:
+    """The entry and mutant of `name` or `name:mutant`. Raises Unknown."""
+    plain, _, mutant = name.partition(":")
+    if plain not in CATALOG:
+        raise Unknown("scenario", plain, list(CATALOG))
+    entry = CATALOG[plain]
+    if mutant and mutant not in entry.mutants:
+        raise Unknown(f"mutant of {plain}", mutant, list(entry.mutants))
+    return entry, mutant
+
+
+def build(name: str, settings: dict[str, int] | None = None) -> Scenario:
+    """The scenario `name` or `name:mutant`, with constants set by short or full name. Raises Unknown."""
+    entry, mutant = find(name)
+    made = entry.scenario(mutant)
+    if not settings:
+        return made
+    known = {full.rpartition(".")[2]: full for full in made.constants} | {full: full for full in made.constants}
+    constants = {}
+    for key, value in settings.items():
+        if key not in known and "." not in key:
+            raise Unknown(f"constant of {name}", key, sorted(full.rpartition(".")[2] for full in made.constants))
+        constants[known.get(key, key)] = value
+    chosen = entry.mutants[mutant] if mutant else Mutant("")
+    made = entry.build(replace(chosen, constants={**chosen.constants, **constants}))
+    made.name = name
+    return made

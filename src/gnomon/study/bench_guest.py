@@ -1,0 +1,80 @@
+"""Guest code: instructions a second of the `sort` guest on one hart and on two, beside QEMU on the same ELF.
+
+Timed      by the guest itself: from before the sorts to after the last hart's, in its last line. Loading and start-up are not in it
+How        instructions are Gnomon's instret, which counts exactly those that retired. Best of REPEATS, after one that does not count.
+           Each hart sorts arrays of its own
+Peer       the same ELF, harts and memory under qemu-system-riscv64. QEMU's own instret counts host time, so its rate is Gnomon's
+           instructions over QEMU's time; that both did the same work is checked by the guest's checksum
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from gnomon import guests
+from gnomon.errors import GnomonError
+from gnomon.study import qemu
+from gnomon.study.row import MORE, against, missing, row
+from gnomon.vm.machine import Machine
+
+BENCH = "guest"
+UNIT = "M instructions/s"
+MEMORY = 128 << 20
+REPEATS = 3
+ROUNDS, WARM_ROUNDS = 6, 1
+_PASS = re.compile(r"PASS sort harts=(\d+) .*instret=(\d+) ms=(\d+) checksum=(\w+)")
+
+
+def rows(tell: Callable[[str], object]) -> Iterator[dict]:
+    one, two = (measure(harts, tell) for harts in (1, 2))
+    alone = row(BENCH, "1 hart", one.rate, UNIT, target=">= 80")
+    together = row(BENCH, "2 harts together", two.rate, UNIT)
+    alone_qemu, together_qemu = (qemu_row(run, tell) for run in (one, two))
+    yield against(alone, alone_qemu, better=MORE)
+    yield row(BENCH, "2 harts, each", two.rate / 2, UNIT, target=">= 80")
+    yield against(together, alone, better=MORE, target="ratio >= 1.8")
+    yield against(together, together_qemu, better=MORE)
+    yield alone_qemu
+    yield together_qemu
+
+
+class Run:
+    """The guest's last line."""
+
+    def __init__(self, console: str):
+        found = _PASS.search(console)
+        if not found:
+            raise GnomonError(f"the sort guest did not pass: {console.strip().splitlines()[-1:]}")
+        self.harts, self.instructions, self.ms = map(int, found.groups()[:3])
+        self.checksum = found[4]
+        self.rate = self.instructions / max(1, self.ms) / 1e3
+
+
+def run(harts: int, rounds: int) -> Run:
+    """The guest, once, on Gnomon."""
+    said = bytearray()
+    with Machine(MEMORY, harts, console=said.extend) as machine:
+        machine.load(guests.path("sort"), bootargs=f"rounds={rounds}").start().wait()
+    return Run(said.decode())
+
+
+def measure(harts: int, tell) -> Run:
+    """The best of REPEATS runs."""
+    tell(f"guest: sort, harts: {harts}")
+    run(harts, WARM_ROUNDS)
+    return max((run(harts, ROUNDS) for _ in range(REPEATS)), key=lambda r: r.rate)
+
+
+def qemu_row(ours: Run, tell) -> dict:
+    """The best of REPEATS runs under QEMU."""
+    figure = f"{qemu.PROGRAM}, {'1 hart' if ours.harts == 1 else f'{ours.harts} harts together'}"
+    tell(f"guest: sort under QEMU, harts: {ours.harts}")
+    try:
+        console = lambda: qemu.console(guests.path("sort"), ours.harts, f"{MEMORY >> 20}M", f"rounds={ROUNDS}")  # noqa: E731
+        theirs = min((Run(console()) for _ in range(REPEATS + 1)), key=lambda r: r.ms)
+    except GnomonError as error:
+        return missing(BENCH, figure, UNIT, error.message)
+    if theirs.checksum != ours.checksum:
+        raise GnomonError(f"the sort guest ends with checksum {ours.checksum} here and {theirs.checksum} under QEMU")
+    return row(BENCH, figure, ours.instructions / theirs.ms / 1e3, UNIT)

@@ -1,0 +1,95 @@
+"""Migrating over loopback TCP between two processes: RAM a second, and how long the guest stands still.
+
+Process    this one is the source, `gnomon receive` the destination; pages uncompressed, each with its checksum, all memory hashed on
+           both sides before the hand-over
+RAM/s      an idle guest: IDLE_MEMORY of random bytes, which no zero page and no compression can shorten, and a hart that sleeps.
+           `whole`: memory over the time from connecting to the guest running there; `copying`: the round that carried it. Best of
+           REPEATS
+Downtime   the `dirty` guest, 2 harts, 128 MiB, each hart dirties 50 MB/s at random in 48 MiB of its own: from asking the harts to stop
+           to hearing that they run there, an upper bound. Median and greatest of REPEATS. The guest's own check of every page must
+           pass at the destination
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from gnomon import guests
+from gnomon.errors import GnomonError
+from gnomon.lang import PAGE_SIZE
+from gnomon.migrate import Report, migrate
+from gnomon.study.process import Process
+from gnomon.study.row import missing, row
+from gnomon.study.sample import median
+from gnomon.vm.machine import Machine
+
+BENCH = "migrate"
+REPEATS = 3
+IDLE_MEMORY = 512 << 20
+MEMORY, HARTS, RATE, PAGES = 128 << 20, 2, 50, 12288
+GUEST_MS = 4000
+SETTLED = 60.0
+WFI_FOR_EVER = np.array([0x10500073, 0xFFDFF06F], dtype=np.uint32)
+"""wfi; j .-4"""
+
+
+def rows(tell: Callable[[str], object]) -> Iterator[dict]:
+    tell(f"migrate: an idle guest of {IDLE_MEMORY >> 20} MiB")
+    reports = [idle() for _ in range(REPEATS)]
+    yield row(BENCH, "idle guest, whole migration", max(IDLE_MEMORY / r.seconds for r in reports) / 1e9, "GB/s", target=">= 1")
+    copying = max(first.pages * PAGE_SIZE / first.seconds for first in (r.rounds[0] for r in reports))
+    yield row(BENCH, "idle guest, copying", copying / 1e9, "GB/s", target=">= 1")
+    figures = ("downtime, 2 harts each dirtying 50 MB/s, median", "downtime, 2 harts each dirtying 50 MB/s, greatest")
+    try:
+        times = []
+        for turn in range(REPEATS):
+            tell(f"migrate: a guest that dirties {RATE} MB/s a hart, {turn + 1} of {REPEATS}")
+            times.append(busy().downtime * 1e3)
+    except GnomonError as error:
+        yield from (missing(BENCH, figure, "ms", error.message) for figure in figures)
+        return
+    yield row(BENCH, figures[0], median(times), "ms", target="<= 50")
+    yield row(BENCH, figures[1], max(times), "ms")
+
+
+def idle() -> Report:
+    """Move a sleeping guest whose RAM is all random."""
+    with Machine(IDLE_MEMORY, 1) as machine:
+        chance = np.random.default_rng(1)
+        batch = 4096
+        for first in range(0, machine.pages, batch):
+            content = chance.integers(0, 256, batch * PAGE_SIZE, dtype=np.uint8)
+            if first == 0:
+                content[: WFI_FOR_EVER.nbytes] = WFI_FOR_EVER.view(np.uint8)
+            machine.write_pages(np.arange(first, first + batch), content)
+        machine.start()
+        with Process("receive", "127.0.0.1:0", "--name", "bench-idle") as there:
+            report = migrate(machine, there.until("listening")["address"])
+            there.until("received")
+    if report.rounds[0].zero:
+        raise GnomonError(f"random memory has zero pages: {report.rounds[0].zero}")
+    return report
+
+
+def busy() -> Report:
+    """Move a guest that writes memory all the time, and let it check itself where it went."""
+    begun = threading.Event()
+
+    def console(data: bytes) -> None:
+        if b"pages written" in data:
+            begun.set()
+
+    with Process("receive", "127.0.0.1:0", "--name", "bench-dirty") as there, Machine(MEMORY, HARTS, console=console) as machine:
+        address = there.until("listening")["address"]
+        machine.load(guests.path("dirty"), bootargs=f"pages={PAGES} rate={RATE} ms={GUEST_MS}").start()
+        if not begun.wait(SETTLED):
+            raise GnomonError(f"the dirty guest wrote nothing within {SETTLED:g} s")
+        report = migrate(machine, address)
+        there.until("received")
+        code = there.end()
+    if code:
+        raise GnomonError(f"the dirty guest's own check failed at the destination: exit code {code}")
+    return report
