@@ -17,7 +17,7 @@ POISON = 0x5A
 
 
 @pytest.mark.parametrize("sbi", [0, 1])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_does_garbage_stay_in_its_own_memory(seed, sbi):
     """Frames nobody owns are poisoned; after millions of attempts they hold the poison still, and the process lives."""
     r = random.Random(seed)
@@ -30,7 +30,7 @@ def test_does_garbage_stay_in_its_own_memory(seed, sbi):
     poisoned = untouched[len(untouched) // 2 :]
     pool = free.reshape(-1, PAGE_SIZE)
     pool[poisoned] = POISON
-    for turn in range(300):
+    for turn in range(100):
         bench.reset(CODE + 2 * r.randrange(PAGES * PAGE_SIZE // 2 - 0x10000))
         bench.set("mtvec", RAM + 4 * r.randrange(PAGES * 1024))
         bench.set("stvec", RAM + 4 * r.randrange(PAGES * 1024))

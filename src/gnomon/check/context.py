@@ -13,6 +13,8 @@ FIELDS = (
     "words",  # how many words the arena has
     "memory",  # pointer, int64 for each slot: current value
     "origin",  # pointer, int64 for each slot: value before the first step
+    "significant",  # pointer, int64 for each word of the arena: the bits that tell states apart
+    "mask",  # pointer, the same for each slot
     "address_of",  # pointer, int64 for each slot: word index in the arena
     "slots",  # slots in use
     "slot_limit",

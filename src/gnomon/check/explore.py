@@ -105,7 +105,7 @@ class _Run:
             while True:
                 meta[F["limit"]] = meta[F["transitions"]] + CHUNK
                 search.expand(
-                    self.compiled.step, self.compiled.drain, machine.context, machine.blocks, machine.memory, machine.journal, machine.origin,
+                    self.compiled.step, self.compiled.drain, machine.context, machine.blocks, machine.memory, machine.journal, machine.origin, machine.mask,
                     self.current, self.following, self.table, self.extra, self.parents, self.actions, meta, machine.starts, self.saved,
                     self.edges, self.edge_ends, self.enabled, self.ends,
                 )  # fmt: skip

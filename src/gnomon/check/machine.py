@@ -49,7 +49,10 @@ class Machine:
         words = scenario.arena.words
         self.initial = words.copy()
         self.map = np.full(len(words), -1, np.int32)
-        self.memory, self.origin, self.address_of = (np.zeros(slots, np.int64) for _ in range(3))
+        self.memory, self.origin, self.mask, self.address_of = (np.zeros(slots, np.int64) for _ in range(4))
+        self.significant = np.full(len(words), -1, np.int64)
+        for at, bits in scenario.significant.items():
+            self.significant[at] = bits
         self.journal = np.zeros(2 * JOURNAL, np.int64)
         self.blocks = np.zeros((self.threads + observers) * self.stride, np.int64)
         self.guard = np.zeros(len(words), np.int64)
@@ -59,6 +62,7 @@ class Machine:
         self.lock_words = np.zeros(64, np.int64)
         self.context = np.zeros(len(FIELDS), np.int64)
         pointers = {"map": self.map, "initial": self.initial, "memory": self.memory, "origin": self.origin, "address_of": self.address_of}
+        pointers |= {"mask": self.mask, "significant": self.significant}
         pointers |= {"journal": self.journal, "blocks": self.blocks, "guard": self.guard, "lock_words": self.lock_words}
         for name, array in pointers.items():
             self[name] = array.ctypes.data

@@ -91,6 +91,10 @@ take:
   %places = call ptr @pointer_address_of(ptr %C)
   call void @word_set(ptr %places, i64 %next, i64 %address)
   call void @word_set(ptr %memory, i64 %next, i64 %first)
+  %all = call ptr @pointer_significant(ptr %C)
+  %bits = call i64 @word_get(ptr %all, i64 %address)
+  %masks = call ptr @pointer_mask(ptr %C)
+  call void @word_set(ptr %masks, i64 %next, i64 %bits)
   %origins = call ptr @pointer_origin(ptr %C)
   call void @word_set(ptr %origins, i64 %next, i64 %first)
   br label %write

@@ -90,6 +90,7 @@ class Scenario:
         self.regions: list[Region] = []
         self.owners: Owners | None = None
         self.shared: list[int] = []
+        self.significant: dict[int, int] = {}
 
     def run(self, kernel, *args: int) -> int:
         """Run a kernel to its end now, before any thread starts. Returns its result."""
@@ -116,6 +117,13 @@ class Scenario:
     def label(self, first: int, label: str, layout=None, words: int = 1) -> None:
         """Name a place for counterexamples; with a layout, its fields are named too."""
         self.regions.append(Region(first, layout.size if layout is not None else words, label, layout))
+
+    def only_bits(self, at: int, bits: int = 0) -> None:
+        """Claim that of the word at `at` only `bits` matter to anybody: states that differ elsewhere in it count as one.
+
+        For statistics (no bits), and for counters of which only the parity is looked at (1): they would make endless loops endless
+        states. The claim is the scenario's; nothing checks it."""
+        self.significant[at] = bits
 
     def memory_safety(self, owners: Owners) -> None:
         """Claim that no access touches a granule whose owner word says that it is free."""
@@ -165,5 +173,6 @@ class Scenario:
         for thread in self.threads:
             for made in thread.calls:
                 state.update(f"{thread.name} {python_function(made.kernel).__qualname__} {made.args} {made.into}\n".encode())
+        state.update(repr(sorted(self.significant.items())).encode())
         state.update(self.arena.words.tobytes())
         return state.hexdigest()

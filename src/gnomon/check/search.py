@@ -96,7 +96,7 @@ def undo(C, M, journal, down_to):
         M[journal[2 * C[JOURNALED]]] = journal[2 * C[JOURNALED] + 1]
 
 @native
-def expand(step, drain, C, R, M, journal, origin, current, following, table, extra, parents, actions, meta, starts, saved, edges, edge_ends, enabled, ends):
+def expand(step, drain, C, R, M, journal, origin, mask, current, following, table, extra, parents, actions, meta, starts, saved, edges, edge_ends, enabled, ends):
     """Expand records until the level ends, `limit` transitions are made, or something has to be told. The reason is meta.stop."""
     at = C.ctypes.data
     stride = C[STRIDE]
@@ -184,9 +184,9 @@ def expand(step, drain, C, R, M, journal, origin, current, following, table, ext
                     now = M[slot]
                     old = journal[2 * j + 1]
                     if now != old:
-                        start = origin[slot]
-                        a ^= mix_first(key, now ^ start) ^ mix_first(key, old ^ start)
-                        b ^= mix_second(key, now ^ start) ^ mix_second(key, old ^ start)
+                        after, before = (now ^ origin[slot]) & mask[slot], (old ^ origin[slot]) & mask[slot]
+                        a ^= mix_first(key, after) ^ mix_first(key, before)
+                        b ^= mix_second(key, after) ^ mix_second(key, before)
                     saved[words + j] = now
                     M[slot] = old
                 entry = find(table, meta[CAPACITY], a, b)

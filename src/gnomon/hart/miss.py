@@ -46,7 +46,7 @@ def resolve_miss(m, v):
         return store_tracked(m, v, va)
     if status == XL_MMIO and access != TLB_EXEC:
         word = read_once(m, v + HART.word)
-        if word & 255 < OP.SLOW and va & (access_size(word & 255) - 1) == 0:
+        if word & 255 < OP.SLOW and access_address(m, v, word) & (access_size(word & 255) - 1) == 0:
             return mmio_exit(m, v, va, word)
     return translation_failed(m, v, va, access, status)
 

@@ -24,8 +24,8 @@ import numpy
 
 KERNEL_LAYERS = ("lang", "sync", "mem", "mmu", "hart", "vm")
 PACKAGE = Path(__file__).resolve().parents[1]
-KEPT_DIGESTS = 6
-KEPT_DAYS = 30
+KEPT_DIGESTS = 4
+KEPT_DAYS = 2
 
 
 _IMPORT = re.compile(r"^\s*(?:from\s+(gnomon[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+(gnomon[\w.]*))", re.MULTILINE)
@@ -94,9 +94,9 @@ def _directory() -> Path | None:
 def _remove_old(current: Path) -> None:
     others = [p for p in current.parent.iterdir() if p != current and len(p.name) == 32 and p.is_dir()]
     others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
-    limit = time.time() - KEPT_DAYS * 86400
-    for rank, path in enumerate(others):
-        if rank >= KEPT_DIGESTS or path.stat().st_mtime < limit:
+    limit = time.time() - KEPT_DAYS * 86400  # a younger one may belong to a process that runs now
+    for path in others[KEPT_DIGESTS:]:
+        if path.stat().st_mtime < limit:
             shutil.rmtree(path, ignore_errors=True)
 
 

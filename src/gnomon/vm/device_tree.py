@@ -19,7 +19,8 @@ def _cells(*values: int) -> list[int]:
 def _node(tree: fdt.FDT, path: str, name: str, **properties) -> str:
     node = fdt.Node(name)
     for key, value in properties.items():
-        key = key.replace("__", "#").replace("_", "-")
+        if key != "device_type":  # the one property of ours that has an underscore
+            key = key.replace("__", "#").replace("_", "-")
         match value:
             case None:
                 node.append(fdt.Property(key))

@@ -14,28 +14,31 @@ from gnomon.mmu.vm import VM
 class Snapshot:
     """Pages taken by one harvest; theirs until commit() or merge_back(), exactly one of which is called.
 
+    After a disable() there is nothing left of it, and neither call does anything.
+
     gfns   numpy int64[n], ascending: page indices 0 … pages - 1 (gfn - base_gfn)
     """
 
     def __init__(self, log: DirtyLog, gfns: np.ndarray):
-        self._log = log
+        self._log, self._era = log, log.era
         self.gfns = gfns
         self.open = True
 
-    def _close(self) -> None:
+    def _close(self) -> bool:
         if not self.open:
             raise GnomonError("this snapshot was committed or merged back already")
         self.open = False
+        return self._era == self._log.era
 
     def commit(self) -> None:
         """The pages reached their reader."""
-        self._close()
-        dirty.commit(self._log.arena, self._log.vm)
+        if self._close():
+            dirty.commit(self._log.arena, self._log.vm)
 
     def merge_back(self) -> None:
         """The pages did not: they are dirty again."""
-        self._close()
-        dirty.merge_back(self._log.arena, self._log.vm)
+        if self._close():
+            dirty.merge_back(self._log.arena, self._log.vm)
 
 
 class DirtyLog:
@@ -44,6 +47,7 @@ class DirtyLog:
     def __init__(self, arena, vm: int, thread: int, pages: int):
         self.arena, self.vm, self._thread, self.pages = arena, vm, thread, pages
         self._lock = threading.Lock()
+        self.era = 0  # times the log was disabled: a snapshot from before is void
 
     def __enter__(self) -> DirtyLog:
         self.enable()
@@ -65,6 +69,7 @@ class DirtyLog:
     def disable(self) -> None:
         """Stop logging; an open snapshot is forgotten."""
         with self._lock:
+            self.era += 1
             dirty.disable_dirty_log(self.arena, self.vm)
 
     def harvest(self) -> Snapshot:

@@ -41,6 +41,9 @@ SMALL = {
     "gnomon.check.specification.MODELLED_WORDS": 1,
 }
 DESTINATION_AT = DATA_AT
+STATISTICS_OF_VM = ("zaps", "recycled", "harvests", "harvested", "protected", "rmap_walks", "rmap_restarts", "rmap_locked", "remote_flushes")
+STATISTICS_OF_VCPU = ("fast_faults", "slow_faults", "spurious_faults", "walks", "tlb_flushes", "exits", "out_of_memory")
+"""Words that kernels only count in; of VCPU.mode everybody looks at bit 0 alone."""
 
 
 @kernel
@@ -128,8 +131,13 @@ class Stage:
         self.slot = vcpus
         self.design = mutant.design if mutant else 0
         s.label(self.vm, "vm", VM)
+        for field in STATISTICS_OF_VM:
+            s.only_bits(self.vm + getattr(VM, field))
         for n, v in enumerate(self.vcpus):
             s.label(v, f"vcpu {n}", VCPU)
+            s.only_bits(v + VCPU.mode, 1)
+            for field in STATISTICS_OF_VCPU:
+                s.only_bits(v + getattr(VCPU, field))
         for name in ("rmap", "backing", "dirty", "snapshot"):
             s.label(int(s.arena.words[self.vm + getattr(VM, name)]), name, words=pages if name in ("rmap", "backing") else 1)
         s.label(DESTINATION_AT, "destination", words=pages)
