@@ -1,8 +1,8 @@
 """bench: the frame around the benches of gnomon.study.
 
 A bench is a module gnomon.study.bench_NAME with `rows(tell)`, which yields what it measured and tells what it is doing. A row is anything
-with the fields of Row, or a dict of them. `target` is a bound on the value (">= 80") or on the ratio ("ratio >= 5"); `holds` follows from it
-where the bench does not say so itself. A figure that could not be taken has no value, and its peer says why.
+with the fields of Row, or a dict of them. `target` is a bound on the value (">= 80") or on the ratio ("ratio >= 5"); `holds` follows from
+it where the bench does not say so itself. A figure that could not be taken has no value, and its peer says why.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from __future__ import annotations
 from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage, guest_store
-from gnomon.lang import kernel
+from gnomon.lang import PAGE_SHIFT, kernel
 from gnomon.lang.atomics import cmpxchg, fetch_or, read_once, write_once
-from gnomon.mem.slab import CACHE_SP, CACHE_TABLE
-from gnomon.mmu.leaf import link_child
-from gnomon.mmu.leaf import direct_child
+from gnomon.lang.fixed import FRAME_WORDS_AT
+from gnomon.mem.pool import FRAME_TAG_BITS, PAGE_WORDS_SHIFT
+from gnomon.mmu.leaf import direct_child, link_child
 from gnomon.mmu.rmap import spte_protect
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slow_fault import direct_fault
@@ -32,7 +32,6 @@ LEVELS = {"gnomon.mmu.shadow_page.ROOT_LEVEL": 3}
 WRONG_AT = 15 * 1024 + 256
 """1 once the protector has changed an spte of a page that it did not mean."""
 MEANT_AT = WRONG_AT + 8
-assert CACHE_SP != CACHE_TABLE
 
 
 @kernel
@@ -113,14 +112,13 @@ def machine(mutant: Mutant | None, target: int) -> Stage:
     """Page 0 dirty and mapped by table A; the recycler reuses A for the path to page `target`, and stores there."""
     stage = Stage(mutant, pages=8, constants=LEVELS)
     s, v = stage.scenario, stage.vcpus[0]
-    stage.touch(0, 6, TLB_WRITE) if target < 4 else None
     stage.touch(0, 0, TLB_WRITE)
     stage.log()
     s.run(guest_store, v, 0, 1)
     root = stage.word(v + VCPU.root)
-    middle = stage.word(root) >> 12 << 9
-    leaf_table = stage.word(middle) >> 12 << 9
-    owner = stage.word(16896 + (leaf_table >> 9)) >> 4
+    middle = stage.word(root) >> PAGE_SHIFT << PAGE_WORDS_SHIFT
+    leaf_table = stage.word(middle) >> PAGE_SHIFT << PAGE_WORDS_SHIFT
+    owner = stage.word(FRAME_WORDS_AT + (leaf_table >> PAGE_WORDS_SHIFT)) >> FRAME_TAG_BITS
     s.store(MEANT_AT, stage.word(leaf_table) >> 12 << 12)
     s.label(leaf_table, "table A", words=2)
     s.label(middle, "middle", words=2)

@@ -1,0 +1,81 @@
+"""claims: what the explorer says about C1 … C13 of the thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gnomon.check.explore import explore
+from gnomon.check.scenarios.catalog import build, find
+
+NOT_YET = "not checked yet"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`shown_by` are (scenario, verdict that shows the claim); none: nothing here settles it."""
+
+    id: str
+    text: str
+    shown_by: tuple[tuple[str, str], ...] = ()
+    missing: str = ""
+
+
+CLAIMS = (
+    Claim("C1", "n_max_mmu_pages does not throttle freeing through RCU", (("pressure/call-rcu", "violated"),)),
+    Claim("C2", "with the type-stable slab the pages are bound by n_max_mmu_pages", (("pressure/slab-bound", "proved"),)),
+    Claim("C3", "an object released to the slab is allocatable at once", (("slab/reuse-in-section", "violated"),)),
+    Claim("C4", "the flag delays freeing the slab page, not the object", (("slab/page-kept", "proved"), ("slab/reuse-in-section", "violated"))),
+    Claim("C5", "the slab alone does not prevent out-of-memory for the host", missing="needs two machines under one set of watermarks"),
+    Claim("C6", "RCU comes into play only when the cache is shrunk", (("pressure/no-grace-period", "proved"),)),
+    Claim("C7", "throttling is necessary when pages are freed through RCU", missing="call-rcu-throttled is not written; C1 shows the half without it"),
+    Claim("C8", "a successful cmpxchg does not say which page was protected", (("reuse/wrong-page", "violated"),)),
+    Claim("C9", "hitting another last-level spte is benign", (("reuse/leaf", "proved"),)),
+    Claim("C10", "hitting a middle spte is not: the guest faults for ever", (("reuse/middle-level-guard:none", "violated"),)),
+    Claim("C11", "encoding the level in the spte cures it", (("reuse/middle-level-guard", "proved"),)),
+    Claim("C12", "repairing the fault on a write-protected middle spte cures it", (("reuse/middle-fixup", "proved"),)),
+    Claim("C13", "verifying the owner before the cmpxchg does not cure it", missing="the recheck guard and frames that turn into tables are not in a scenario"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `gnomon claims`."""
+
+    id: str
+    claim: str
+    verdict: str  # shown, refuted, bounded, not checked yet
+    within: str
+    states: int
+    steps: int  # of the counterexample that shows or refutes it, 0 without one
+    seconds: float
+    command: str
+
+
+def settle(claim: Claim, model: str = "tso", memory: int = 4 << 30) -> Row:
+    """Explore what shows a claim."""
+    if not claim.shown_by:
+        return Row(claim.id, claim.text, NOT_YET, claim.missing, 0, 0, 0.0, "")
+    verdict, within, states, steps, seconds = "shown", "", 0, 0, 0.0
+    for name, wanted in claim.shown_by:
+        result = explore(build(name), model, memory=memory, max_seconds=60.0)
+        states += result.states
+        seconds += result.seconds
+        steps = max(steps, len(result.schedule))
+        if result.proved:
+            within = f"{model}, " + ", ".join(f"{key}={value}" for key, value in result.bounds.items())
+        if result.violated:
+            within = within or f"{model}, counterexample of {len(result.schedule)} steps"
+        if result.verdict == "bounded":
+            verdict, within = "bounded", result.reason
+        elif result.verdict != wanted:
+            verdict = "refuted"
+    command = f"gnomon check {claim.shown_by[0][0]} --model {model}"
+    return Row(claim.id, claim.text, verdict, within, states, steps, seconds, command)
+
+
+def names() -> list[str]:
+    """Scenarios that claims rest on, each of which exists."""
+    found = [name for claim in CLAIMS for name, _ in claim.shown_by]
+    for name in found:
+        find(name)
+    return found

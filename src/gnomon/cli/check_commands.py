@@ -1,0 +1,276 @@
+"""check, claims, replay, litmus: the explorer's commands.
+
+    0  proved within stated bounds     1  violated     2  bounded: something stopped the search     3  asked for wrongly
+
+Data on stdout, progress on stderr. Everything heavy is imported when a command runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from gnomon.cli import say
+from gnomon.errors import GnomonError
+
+SOUNDNESS = "what a verdict says and what it does not: docs/soundness.md"
+EXIT = {"proved": 0, "violated": 1, "bounded": 2}
+Model = Literal["sc", "tso"]
+
+
+def misuse(message: str, hint: str | None = None) -> GnomonError:
+    return GnomonError(message, hint, exit_code=3)
+
+
+def check(
+    scenario: Annotated[str, Parameter(help="A scenario, or scenario:mutant. Without one, all are listed.")] = "",
+    /,
+    *,
+    design: Annotated[str, Parameter(help="mutant=NAME: the variant that breaks one rule.")] = "",
+    model: Annotated[Model, Parameter(help="Memory model.")] = "tso",
+    settings: Annotated[list[str] | None, Parameter(name="--set", help="NAME=NUMBER,…: constants of the scenario; buffer=N, states=N, seconds=N.")] = None,
+    memory: Annotated[str, Parameter(help="Give up beyond this much.")] = "4G",
+    full: Annotated[bool, Parameter(help="Without reductions.")] = False,
+    every: Annotated[bool, Parameter(help="Show private reads in a counterexample too.")] = False,
+    save: Annotated[Path | None, Parameter(help="Write a counterexample to this file, for gnomon replay.")] = None,
+    html: Annotated[Path | None, Parameter(help="Write a counterexample as a page to step through.")] = None,
+    matrix: Annotated[bool, Parameter(help="Every scenario and mutant under every model.")] = False,
+    json: Annotated[bool, Parameter(help="As one JSON document.")] = False,
+) -> int:
+    """Explore every interleaving of a scenario under a memory model."""
+    if matrix:
+        return _matrix(json)
+    if not scenario:
+        _list(json)
+        return 0
+    from gnomon.check.explore import explore
+    from gnomon.check.html import page
+    from gnomon.check.render import render
+    from gnomon.check.schedule import save as save_schedule
+    from gnomon.cli import units
+
+    numbers = _numbers(settings or [])
+    name = _with_mutant(scenario, design)
+    bounds = {key: numbers.pop(key) for key in ("buffer", "states", "seconds") if key in numbers}
+    made = _build(name, numbers)
+    result = explore(
+        made,
+        model,
+        reduce=not full,
+        buffer=bounds.get("buffer", 8),
+        memory=units.size(memory),
+        max_states=bounds.get("states", 0),
+        max_seconds=float(bounds.get("seconds", 0)),
+        progress=_tell,
+    )
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    if json:
+        say.json(_document(result))
+    else:
+        print(result)
+        if result.violated:
+            print("\n" + render(made, result, every))
+    if result.violated and save:
+        _write(lambda: save_schedule(save, result, {key: str(value) for key, value in numbers.items()}), save)
+        say.note(f"gnomon replay {save}")
+    if result.violated and html:
+        _write(lambda: html.write_text(page(made, result)), html)
+    say.note(SOUNDNESS)
+    return EXIT[result.verdict]
+
+
+def claims(
+    *,
+    model: Annotated[Model, Parameter(help="Memory model.")] = "tso",
+    json: Annotated[bool, Parameter(help="As one JSON document.")] = False,
+    html: Annotated[Path | None, Parameter(help="Write the table as a page.")] = None,
+) -> int:
+    """Print each claim of the thread with its verdict, the bound it holds within, and the command that shows it."""
+    from dataclasses import asdict
+
+    from gnomon.check.claims import CLAIMS, settle
+
+    rows = []
+    for claim in CLAIMS:
+        _tell_line(f"{claim.id} …")
+        rows.append(settle(claim, model))
+    _tell_line("")
+    if html:
+        from gnomon.check.html import claims_page
+
+        _write(lambda: html.write_text(claims_page(rows)), html)
+    if json:
+        say.json([asdict(row) for row in rows])
+    else:
+        table = [(r.id, r.verdict, r.claim, f"{r.states:,}", r.steps or "", f"{r.seconds:.1f}", r.command or r.within) for r in rows]
+        print(say.columns(("id", "verdict", "claim", "states", "steps", "s", "command"), table, right="lllrrrl"))
+    say.note(SOUNDNESS)
+    return 1 if any(r.verdict == "refuted" for r in rows) else 0
+
+
+def replay(
+    file: Annotated[Path, Parameter(help="A schedule that `gnomon check --save` wrote.")],
+    /,
+    *,
+    every: Annotated[bool, Parameter(help="Show private reads too.")] = False,
+) -> int:
+    """Run a counterexample again, step by step. A schedule of other sources is refused."""
+    from gnomon.check.render import render
+    from gnomon.check.schedule import ScheduleError, check_fresh, load
+
+    try:
+        schedule = load(file)
+        made = _build(schedule.scenario, {key: int(value) for key, value in schedule.options.items()})
+        check_fresh(schedule, made)
+        print(render(made, schedule.result(), every))
+    except OSError as error:
+        raise misuse(f"cannot read {file}: {error.strerror}") from None
+    except (ScheduleError, ValueError) as error:
+        message, _, hint = str(error).partition("\n\nhint: ")
+        raise misuse(message, hint or None) from None
+    return 0
+
+
+def litmus(
+    *paths: Annotated[Path, Parameter(help="Litmus tests of herd's x86 format, or folders of them.")],
+    model: Annotated[Model, Parameter(help="Memory model.")] = "tso",
+    on_hardware: Annotated[bool, Parameter(help="Run on this CPU too: which allowed outcomes does it show?")] = False,
+    json: Annotated[bool, Parameter(help="As one JSON document.")] = False,
+) -> int:
+    """Say Never, Sometimes or Always of each litmus test, with its final states."""
+    from gnomon.check.litmus.parse import LitmusError, parse
+    from gnomon.check.litmus.run import run
+
+    files = [f for path in paths for f in (sorted(path.rglob("*.litmus")) if path.is_dir() else [path])]
+    if not files:
+        raise misuse("no litmus test given", "gnomon litmus FILE or FOLDER")
+    rows, alarm = [], False
+    for file in files:
+        try:
+            test = parse(file.read_text(errors="replace"), str(file))
+            verdict = run(test, model)
+        except OSError as error:
+            raise misuse(f"cannot read {file}: {error.strerror}") from None
+        except LitmusError as error:
+            raise misuse(str(error)) from None
+        row = {"file": str(file), "verdict": verdict.verdict, "states": verdict.states, "seconds": round(verdict.seconds, 6)}
+        row["finals"] = [state for state, _ in verdict.finals]
+        if on_hardware:
+            from gnomon.check.litmus.hardware import run_on_hardware
+
+            seen = run_on_hardware(test)
+            allowed = {tuple(sorted(state.items())) for state, _ in verdict.finals}
+            row["hardware"] = [{"state": dict(state), "times": n, "forbidden": state not in allowed} for state, n in seen.items()]
+            alarm |= any(state not in allowed for state in seen)
+        rows.append(row)
+        if not json:
+            _print_litmus(test, verdict, row)
+    if json:
+        say.json(rows)
+    return 1 if alarm else 0
+
+
+def _print_litmus(test, verdict, row) -> None:
+    print(f"{test.name}  {verdict.verdict}  ({verdict.states:,} states, {verdict.seconds * 1000:.1f} ms)")
+    times = {tuple(sorted(h["state"].items())): h["times"] for h in row.get("hardware", [])}
+    for state, met in verdict.finals:
+        text = "  ".join(f"{name}={value}" for name, value in state.items())
+        count = f"  {times.get(tuple(sorted(state.items())), 0):,} times on this CPU" if "hardware" in row else ""
+        print(f"  {'*' if met else ' '} {text}{count}")
+    for seen in row.get("hardware", []):
+        if seen["forbidden"]:
+            print(f"  ALARM: this CPU showed what the model forbids: {seen['state']}")
+
+
+def _build(name: str, settings: dict[str, int]):
+    from gnomon.check.scenarios.catalog import Unknown, build
+
+    try:
+        return build(name, settings)
+    except Unknown as error:
+        raise misuse(str(error), f"one of {', '.join(error.known)}" if error.known else "it has none") from None
+    except ValueError as error:
+        raise misuse(str(error)) from None
+
+
+def _with_mutant(scenario: str, design: str) -> str:
+    if not design:
+        return scenario
+    axis, _, choice = design.partition("=")
+    if axis != "mutant" or not choice:
+        raise misuse(f"no design axis {axis!r} here", "--design mutant=NAME; gnomon check lists the mutants")
+    return f"{scenario}:{choice}"
+
+
+def _numbers(settings: list[str]) -> dict[str, int]:
+    found = {}
+    for item in ",".join(settings).split(","):
+        if not item:
+            continue
+        name, _, value = item.partition("=")
+        try:
+            found[name] = int(value)
+        except ValueError:
+            raise misuse(f"--set takes NAME=NUMBER, not: {item}") from None
+    return found
+
+
+def _list(json: bool) -> None:
+    from gnomon.check.scenarios.catalog import entries
+
+    if json:
+        say.json([{"name": e.name, "shows": e.shows, "mutants": {n: m.breaks for n, m in e.mutants.items()}} for e in entries()])
+        return
+    for entry in entries():
+        print(f"{entry.name:26} {entry.shows}")
+        for name, mutant in entry.mutants.items():
+            print(f"  :{name:23} {mutant.breaks}")
+
+
+def _matrix(json: bool) -> int:
+    from gnomon.check.explore import explore
+    from gnomon.check.scenarios.catalog import entries
+
+    rows, surprises = [], 0
+    for entry in entries():
+        for mutant in ("", *entry.mutants):
+            for model in entry.models:
+                result = explore(entry.scenario(mutant), model, max_seconds=60.0)
+                expected = entry.expected(mutant, model)
+                surprises += result.verdict != expected
+                rows.append({**_document(result), "expected": expected})
+                _tell_line(f"{result.scenario} {model}: {result.verdict}")
+    _tell_line("")
+    if json:
+        say.json(rows)
+    else:
+        table = [(r["scenario"], r["model"], r["verdict"], r["expected"], f"{r['states']:,}", len(r["schedule"]) or "", f"{r['seconds']:.2f}") for r in rows]
+        print(say.columns(("scenario", "model", "verdict", "expected", "states", "steps", "s"), table, right="llllrrr"))
+    return 1 if surprises else 0
+
+
+def _document(result) -> dict:
+    names = ("scenario", "model", "verdict", "property", "reason", "bounds", "states", "transitions", "steps", "seconds", "omission", "schedule", "loop", "digest")
+    return {name: getattr(result, name) for name in names}
+
+
+def _write(action, path: Path) -> None:
+    try:
+        action()
+    except FileExistsError:
+        raise misuse(f"{path} exists already", "choose another name, or remove it") from None
+    except OSError as error:
+        raise misuse(f"cannot write {path}: {error.strerror}") from None
+
+
+def _tell(states: int, transitions: int) -> None:
+    _tell_line(f"{states:,} states, {transitions:,} transitions")
+
+
+def _tell_line(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
