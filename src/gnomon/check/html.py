@@ -36,7 +36,7 @@ def page(scenario: Scenario, result: Result) -> str:
     """The page of a violated result: a row an access, arrow keys to step, the words touched so far below."""
     names = Names(scenario)
     replay = Replay(replay_machine(scenario, result))
-    events = [e for e in replay.run([*result.schedule, *result.loop]) if worth_a_line(e)]
+    events = [e for e in replay.run([*result.schedule, *result.loop]) if worth_a_line(e, scenario)]
     rows, states, words = [], [], {}
     for event in events:
         cells = ["<td></td>"] * len(scenario.threads)

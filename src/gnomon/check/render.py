@@ -69,20 +69,24 @@ def replay_machine(scenario: Scenario, result: Result) -> Machine:
     return Machine(scenario, compile_scenario(scenario), result.model, result.bounds.get("buffer", 0), 4096, visible)
 
 
-def worth_a_line(event: Event) -> bool:
-    """Reads that no other thread can influence are left out."""
-    return event.visible or event.broken != "" or event.kind not in ("read", "mb")
+def worth_a_line(event: Event, scenario: Scenario) -> bool:
+    """What others can see, what breaks, and changes of words that the scenario named one by one; not what goes on in private."""
+    if event.visible or event.broken:
+        return True
+    if event.kind in ("read", "mb", "membarrier"):
+        return False
+    return any(r.layout is None and not r.quiet and 0 <= event.address - r.first < r.words for r in scenario.regions)
 
 
 def render(scenario: Scenario, result: Result, every: bool = False) -> str:
-    """The counterexample of a violated result as text; `every` shows merged private reads too."""
+    """The counterexample of a violated result as text; `every` shows private accesses too."""
     names = Names(scenario)
     machine = replay_machine(scenario, result)
     replay = Replay(machine)
     events = replay.run(result.schedule)
     loop_from = len(events)
     events = replay.run(result.loop)
-    lines = [(e, describe(e, names)) for e in events if every or worth_a_line(e)]
+    lines = [(e, describe(e, names)) for e in events if every or worth_a_line(e, scenario)]
     widths = []
     for t, thread in enumerate(scenario.threads):
         longest = max((len(text) for e, text in lines if e.thread == t), default=0)

@@ -55,6 +55,7 @@ class Region:
     words: int
     label: str
     layout: object = None
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ class Scenario:
         """`kernel(m, *args)` must not return 0 once every thread has finished and every store has reached memory."""
         self.end_properties.append(Property(name, call(kernel, *args)))
 
-    def label(self, first: int, label: str, layout=None, words: int = 1) -> None:
-        """Name a place for counterexamples; with a layout, its fields are named too."""
-        self.regions.append(Region(first, layout.size if layout is not None else words, label, layout))
+    def label(self, first: int, label: str, layout=None, words: int = 1, quiet: bool = False) -> None:
+        """Name a place for counterexamples; with a layout, its fields are named too. `quiet`: not worth a line of its own."""
+        self.regions.append(Region(first, layout.size if layout is not None else words, label, layout, quiet))
 
     def only_bits(self, at: int, bits: int = 0) -> None:
         """Claim that of the word at `at` only `bits` matter to anybody: states that differ elsewhere in it count as one.

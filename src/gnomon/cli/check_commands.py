@@ -34,7 +34,7 @@ def check(
     settings: Annotated[list[str] | None, Parameter(name="--set", help="NAME=NUMBER,…: constants of the scenario; buffer=N, states=N, seconds=N.")] = None,
     memory: Annotated[str, Parameter(help="Give up beyond this much.")] = "4G",
     full: Annotated[bool, Parameter(help="Without reductions.")] = False,
-    every: Annotated[bool, Parameter(help="Show private reads in a counterexample too.")] = False,
+    every: Annotated[bool, Parameter(help="Show private accesses in a counterexample too.")] = False,
     save: Annotated[Path | None, Parameter(help="Write a counterexample to this file, for gnomon replay.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a counterexample as a page to step through.")] = None,
     matrix: Annotated[bool, Parameter(help="Every scenario and mutant under every model.")] = False,
@@ -116,7 +116,7 @@ def replay(
     file: Annotated[Path, Parameter(help="A schedule that `gnomon check --save` wrote.")],
     /,
     *,
-    every: Annotated[bool, Parameter(help="Show private reads too.")] = False,
+    every: Annotated[bool, Parameter(help="Show private accesses too.")] = False,
 ) -> int:
     """Run a counterexample again, step by step. A schedule of other sources is refused."""
     from gnomon.check.render import render

@@ -3,6 +3,7 @@
 Timed      by the guest itself: from before the sorts to after the last hart's, in its last line. Loading and start-up are not in it
 How        instructions are Gnomon's instret, which counts exactly those that retired. Best of REPEATS, after one that does not count.
            Each hart sorts arrays of its own
+CPU time   the same runs' instructions over the CPU seconds of the process: what remains of a figure when others use the machine, too
 Peer       the same ELF, harts and memory under qemu-system-riscv64. QEMU's own instret counts host time, so its rate is Gnomon's
            instructions over QEMU's time; that both did the same work is checked by the guest's checksum
 """
@@ -10,6 +11,7 @@ Peer       the same ELF, harts and memory under qemu-system-riscv64. QEMU's own 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 
 from gnomon import guests
@@ -35,6 +37,9 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
     yield row(BENCH, "2 harts, each", two.rate / 2, UNIT, target=">= 80")
     yield against(together, alone, better=MORE, target="ratio >= 1.8")
     yield against(together, together_qemu, better=MORE)
+    by_cpu = row(BENCH, "1 hart, by CPU time", one.cpu_rate, UNIT)
+    yield by_cpu
+    yield against(row(BENCH, "2 harts together, by CPU time", 2 * two.cpu_rate, UNIT), by_cpu, better=MORE)
     yield alone_qemu
     yield together_qemu
 
@@ -42,21 +47,25 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
 class Run:
     """The guest's last line."""
 
-    def __init__(self, console: str):
+    def __init__(self, console: str, cpu_seconds: float = 1.0):
         found = _PASS.search(console)
         if not found:
             raise GnomonError(f"the sort guest did not pass: {console.strip().splitlines()[-1:]}")
         self.harts, self.instructions, self.ms = map(int, found.groups()[:3])
         self.checksum = found[4]
         self.rate = self.instructions / max(1, self.ms) / 1e3
+        self.cpu_rate = self.instructions / cpu_seconds / 1e6
 
 
 def run(harts: int, rounds: int) -> Run:
     """The guest, once, on Gnomon."""
     said = bytearray()
     with Machine(MEMORY, harts, console=said.extend) as machine:
-        machine.load(guests.path("sort"), bootargs=f"rounds={rounds}").start().wait()
-    return Run(said.decode())
+        machine.load(guests.path("sort"), bootargs=f"rounds={rounds}")
+        began = time.process_time()
+        machine.start().wait()
+        spent = time.process_time() - began
+    return Run(said.decode(), spent)
 
 
 def measure(harts: int, tell) -> Run:

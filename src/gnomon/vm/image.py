@@ -121,6 +121,8 @@ def _symbols(elf) -> dict[str, int]:
 
 
 def _read_flat(path, data: bytes) -> Image:
+    if len(data) < IMAGE_HEADER.size:
+        raise _refuse(path, f"is cut off: an Image has a header of {IMAGE_HEADER.size} bytes, this file has {len(data)}")
     _, _, offset, size, flags, _, _, _, _, _, _ = IMAGE_HEADER.unpack_from(data)
     if flags & 1:
         raise _refuse(path, "is a big-endian Image, the machine is little-endian")

@@ -141,7 +141,7 @@ class Machine:
                 self._place(segment)
             words = self.arena.words
             for ram_field, symbol in ((DEV.htif_tohost, image.tohost), (DEV.htif_fromhost, image.fromhost)):
-                in_ram = symbol is not None and 0 <= symbol - RAM_BASE <= self.memory - 8
+                in_ram = symbol is not None and 0 <= symbol - RAM_BASE <= self.memory - 8 and symbol & 7 == 0  # never across two frames
                 words[self.vm + ram_field] = symbol - RAM_BASE if in_ram else -1
             now = monotonic_ns()
             for number, (v, decode) in enumerate(zip(self.vcpus, self._decode, strict=True)):

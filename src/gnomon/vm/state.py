@@ -27,8 +27,8 @@ from gnomon.mmu.context import reset_context
 from gnomon.vm.devices import DEV, INPUT_CHARS, OUTPUT_CHARS
 
 STATE_VERSION = 1
-_NOT_STATE = {"decode", "reservation_at", "time_offset_ns", "wake", "timer_chunks", "pad", "scratch", "next_pc"}
-_TRANSIENT = ("fetch_", "mmio_", "sbi_")
+_NOT_STATE = {"decode", "reservation_at", "time_offset_ns", "wake", "timer_chunks", "pad", "scratch", "next_pc", "word"}
+_TRANSIENT = ("fetch_", "miss_", "mmio_", "sbi_")
 """Prefixes of fields that mean something only while an instruction is under way: a parked hart has none."""
 _HSM_STATES = (HSM_STARTED, HSM_STOPPED, HSM_START_PENDING, HSM_SUSPENDED)
 _DEVICE_FIELDS = ("ended", "htif_tohost", "htif_fromhost", "uart_ier", "uart_lcr", "uart_mcr", "uart_scr", "uart_divisor")
@@ -96,10 +96,18 @@ def parse(data: bytes, harts: int) -> MachineState:
             raise ValueError(f"machine state of hart {number} does not fit: field {odd}")
         if not all(-(1 << 63) <= x < 1 << 63 for values in hart.fields.values() for x in values):
             raise ValueError(f"machine state of hart {number} has a value of more than 64 bits")
+        if hart.fields["pc"][0] & 1:
+            raise ValueError(f"machine state of hart {number} has an odd pc: {hart.fields['pc'][0] & (1 << 64) - 1:#x}")
         if hart.fields["priv"][0] not in (PRIV_U, PRIV_S, PRIV_M) or hart.fields["hsm"][0] not in _HSM_STATES:
             raise ValueError(f"machine state of hart {number} has an impossible mode: {hart.fields['priv'][0]}, {hart.fields['hsm'][0]}")
     if sorted(state.devices) != sorted(_DEVICE_FIELDS):
         raise ValueError(f"machine state has {len(state.devices)} device fields, expected {len(_DEVICE_FIELDS)}")
+    for name, value in state.devices.items():
+        aligned = value == -1 or value & 7 == 0  # HTIF words are read and written as one
+        if not -1 <= value < 1 << 62 or (name.startswith("htif_") and not aligned):
+            raise ValueError(f"machine state has an impossible {name}: {value}")
+    if not 0 <= state.guest_ns < 1 << 62:
+        raise ValueError(f"machine state has an impossible guest time: {state.guest_ns} ns")
     if len(state.output) > OUTPUT_CHARS or len(state.input) > INPUT_CHARS:
         raise ValueError(f"machine state has {len(state.output)} and {len(state.input)} console bytes, more than the rings hold")
     return state

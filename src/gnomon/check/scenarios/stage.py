@@ -60,7 +60,7 @@ def stage(mutant: Mutant | None, threads: int, words: int = 1 << 14, membarrier:
         scenario.label(THREADS_AT + t * THREAD_WORDS, f"thread {t}", THREAD)
     if words > FRAME_WORDS_AT:
         scenario.label(FRAMES_AT, "pool", POOL)
-        scenario.label(FRAME_WORDS_AT, "frame", words=words // PAGE_WORDS)
+        scenario.label(FRAME_WORDS_AT, "frame", words=words // PAGE_WORDS, quiet=True)
     return scenario
 
 

@@ -1,0 +1,44 @@
+"""Is every right design proved and every mutant refuted, in as many states as last time?
+
+A changed count is a review event: GNOMON_GOLDENS=write rewrites goldens.json, and the diff shows what changed.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gnomon.check.explore import explore
+from gnomon.check.render import render
+from gnomon.check.scenarios.catalog import build, entries
+
+GOLDENS = Path(__file__).parent / "goldens.json"
+CASES = [(entry, mutant, model) for entry in entries() for mutant in ("", *entry.mutants) for model in entry.models]
+
+
+@pytest.mark.parametrize("entry,mutant,model", CASES, ids=[f"{e.name}{':' + u if u else ''}-{m}" for e, u, m in CASES])
+def test_is_it_proved_or_refuted_as_it_should_be(entry, mutant, model):
+    scenario = entry.scenario(mutant)
+    result = explore(scenario, model, max_seconds=60.0, memory=2 << 30)
+    assert result.verdict == entry.expected(mutant, model), str(result)
+    assert result.transitions > 0, "a test that explored nothing shows nothing"
+    key, found = f"{scenario.name} {model}", [result.verdict, result.property, result.states, len(result.schedule)]
+    goldens = json.loads(GOLDENS.read_text()) if GOLDENS.exists() else {}
+    if os.environ.get("GNOMON_GOLDENS") == "write":
+        goldens[key] = found
+        GOLDENS.write_text(json.dumps(goldens, indent=1, sort_keys=True) + "\n")
+    else:
+        assert found == goldens.get(key)
+    if result.violated:
+        if mutant and entry.mutants[mutant].property:
+            assert result.property == entry.mutants[mutant].property
+        assert result.property.upper() in render(scenario, result)
+
+
+@pytest.mark.parametrize("name", ["rcu/grace-period", "mmu/handshake", "rmap/moved-entry", "tutorial/treiber", "slab/page-kept"])
+@pytest.mark.parametrize("model", ["sc", "tso"])
+def test_does_the_full_search_agree_with_the_reduced_one(name, model):
+    reduced, full = explore(build(name), model), explore(build(name), model, reduce=False, buffer=12, max_seconds=30.0)
+    assert (reduced.verdict, full.verdict) == ("proved", "proved") or full.verdict == "bounded"
+    assert reduced.states <= full.states

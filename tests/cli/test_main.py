@@ -1,0 +1,209 @@
+"""main: does every mistake end in one sentence, a hint and the right exit code, quickly?"""
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import msgspec
+import pytest
+from cli_rig import FAKE, FOREVER, REAL
+
+COMMANDS = ("run", "receive", "migrate", "ps", "stats", "pause", "resume", "stop", "discard", "demo", "bench")
+
+
+def said(result) -> str:
+    return result.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["frob"], 2, 'Unknown command "frob"'),
+        (["run"], 2, "parameter ELF requires an argument"),
+        (["run", "dirty", "--bogus"], 2, "Unknown option: --bogus"),
+        (["run", "dirty", "--harts", "two"], 2, "two"),
+        (["run", "dirty", "--harts", "0"], 2, "a machine has 1 to 48 harts, and this asks for 0"),
+        (["run", "dirty", "--harts", "-3"], 2, "asks for -3"),
+        (["run", "dirty", "--memory", "12q"], 2, "the memory cannot be read: '12q'"),
+        (["run", "dirty", "--memory", "5000"], 2, "multiple of 4096 bytes"),
+        (["run", "dirty", "--start", "x"], 2, "--start"),
+        (["run", "dirty", "--name", "../evil"], 2, "not a name of a machine: '../evil'"),
+        (["run", "no/such/file"], 1, "cannot read no/such/file: there is no such file"),
+        (["run", "/"], 1, "cannot read /: it is a folder"),
+        (["run", "/etc/hostname"], 1, "is not an ELF"),
+        (["stop", "nobody"], 1, "no machine is named nobody"),
+        (["migrate", "nobody", "127.0.0.1:7000"], 1, "no machine is named nobody"),
+        (["migrate", "vm1", "7000"], 2, "an address is HOST:PORT, and this is not: '7000'"),
+        (["migrate", "vm1", "h:1", "--max-downtime", "50"], 2, "the greatest downtime cannot be read: '50'"),
+        (["migrate", "vm1", "h:1", "--bandwidth", "1"], 2, "the bandwidth is at least 64 KiB a second, and 1 is less"),
+        (["migrate", "vm1", "h:1", "--compress", "zip"], 2, "zip"),
+        (["receive", "localhost"], 2, "an address is HOST:PORT"),
+        (["receive", "127.0.0.1:99999"], 2, "an address is HOST:PORT"),
+        (["receive", "198.51.100.7:7000"], 1, "cannot listen on 198.51.100.7:7000"),
+        (["receive", "127.0.0.1:0", "--timeout", "1"], 2, "the timeout cannot be read: '1'"),
+        (["bench", "nothing"], 2, "no bench is named nothing"),
+        (["demo", "--seconds", "0"], 2, "1 to 600 seconds"),
+    ],
+)
+def test_does_a_mistake_end_in_one_sentence(gnomon, words, code, says):
+    result = gnomon(*words)
+    assert result.returncode == code
+    assert result.stdout == b""
+    first, *rest = said(result).splitlines()
+    assert first.startswith("gnomon: ") and says in first and not first.endswith(".")
+    assert "Traceback" not in said(result) and "internal" not in said(result)
+    assert not rest or (rest[0] == "" and rest[1].startswith("hint: ")), rest
+
+
+def test_is_a_port_in_use_one_sentence(gnomon):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = gnomon("receive", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert result.returncode == 1 and "Address already in use" in said(result) and "port 0" in said(result)
+
+
+def test_does_help_come_at_once():
+    """Less than 0.3 s on a quiet machine; this bound only catches an import of Numba, which alone takes longer."""
+    best = 9.0
+    for _ in range(3):
+        began = time.perf_counter()
+        result = subprocess.run([*REAL, "--help"], capture_output=True, check=True)
+        best = min(best, time.perf_counter() - began)
+    assert best < 0.6
+    assert all(f" {command} " in result.stdout.decode() for command in COMMANDS)
+
+
+def test_does_help_import_nothing_heavy():
+    code = "import sys; from gnomon.cli.main import command; command(['--help']); print(sorted({'numba', 'numpy', 'lz4', 'elftools'} & set(sys.modules)))"
+    result = subprocess.run([FAKE[0], "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_has_every_command_its_help(gnomon, command):
+    result = gnomon(command, "--help")
+    assert result.returncode == 0 and b"Usage: gnomon " + command.encode() in result.stdout
+
+
+def test_does_version_say_the_version(gnomon):
+    from gnomon import __version__
+
+    assert gnomon("--version").stdout.decode().strip() == __version__
+
+
+def test_is_the_guests_exit_code_the_exit_code_and_its_console_stdout(gnomon):
+    result = gnomon("run", "dirty", "--append", "ms=50 pages=8")
+    assert result.returncode == 0
+    assert result.stdout.endswith(b"fake: PASS\n")
+    assert result.stderr == b""
+
+
+def test_does_the_guest_hear_stdin(gnomon):
+    assert b"echo: hello guest\n" in gnomon("run", "dirty", "--append", "ms=800 pages=8", stdin=b"hello guest\n").stdout
+
+
+def test_are_events_lines_of_json(gnomon):
+    result = gnomon("run", "dirty", "--append", "ms=50 pages=8", "--json")
+    events = [msgspec.json.decode(line) for line in result.stdout.splitlines()]
+    assert events[0]["event"] == "started" and events[-1] == {"event": "exit", "code": 0}
+    assert "".join(e["text"] for e in events if e["event"] == "console").endswith("fake: PASS\n")
+
+
+@pytest.mark.parametrize("words", [("run", "dirty", "--append", FOREVER), ("receive", "127.0.0.1:0")])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_does_ctrl_c_end_everything_within_a_second(gnomon, words, number, code):
+    process = gnomon.start(*words, "--json")
+    process.until("listening" if words[0] == "receive" else "console")
+    began = time.monotonic()
+    process.signal(number)
+    assert process.end(2.0) == code
+    assert time.monotonic() - began < 1.2
+    assert b"Traceback" not in process.err
+
+
+def test_does_ctrl_c_end_a_process_whose_main_thread_cannot_hear_it():
+    """As in a compiler: the main thread sits in C and holds no Python bytecode between which a signal could be handled."""
+    code = "import sys, ctypes; from gnomon.cli import main; main._end_on_signals(); print('in', flush=True); ctypes.CDLL(None).sigsuspend(b'\\xff' * 128)"
+    with subprocess.Popen(
+        [FAKE[0], "-c", code.replace("sigsuspend(b'\\xff' * 128)", "poll(0, 0, 60000)") + "; ctypes.CDLL(None).poll(0, 0, 60000)"],
+        stdout=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(3) in (130, -2)
+        assert time.monotonic() - began < 1.2
+
+
+def test_does_a_reader_who_leaves_end_the_run_quietly(gnomon):
+    process = subprocess.Popen(
+        [*FAKE, "run", "dirty", "--append", "pages=8 ms=60000"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=gnomon.environment,
+    )
+    with process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(10) == 141
+        assert process.stderr.read() == b""
+
+
+def test_does_a_reader_who_does_not_read_not_stop_the_guest(gnomon):
+    """A full pipe holds up the console's thread, not a vCPU: the guest can still be paused."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [*FAKE, "run", "dirty", "--name", "vm1", "--append", "pages=8 ms=60000"],
+        stdin=subprocess.DEVNULL,
+        stdout=writer,
+        env=gnomon.environment,
+    )
+    os.close(writer)
+    try:
+        deadline = time.monotonic() + 10
+        while "vm1" not in gnomon.states() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        assert gnomon("pause", "vm1", timeout=5).returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+
+
+def on_terminal(command, environment) -> str:
+    """What a command writes to stderr when that is a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, env={"TERM": "xterm", **environment}
+    )
+    os.close(theirs)
+    found = b""
+    try:
+        while data := os.read(ours, 65536):
+            found += data
+    except OSError:
+        pass
+    with process:
+        process.wait(10)
+    os.close(ours)
+    return found.decode()
+
+
+def test_is_colour_for_terminals_that_want_it(gnomon):
+    environment = {**gnomon.environment, "COLUMNS": "200", "TERM": "xterm"}
+    assert "\x1b[31m" in on_terminal([*FAKE, "stop", "nobody"], environment)
+    plain = on_terminal([*FAKE, "stop", "nobody"], {**environment, "NO_COLOR": "1"})
+    assert "\x1b[3" not in plain and "no machine is named nobody" in plain
+
+
+def test_is_an_error_of_our_own_one_sentence_too(monkeypatch, capsys):
+    from gnomon.cli import main, ps
+
+    monkeypatch.setattr(ps.control, "names", lambda: 1 / 0)
+    assert main.command(["ps"]) == 1
+    assert re.search(r"gnomon: internal error: ZeroDivisionError: division by zero", capsys.readouterr().err)
