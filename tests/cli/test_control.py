@@ -20,7 +20,7 @@ def place(tmp_path, monkeypatch):
 def test_is_the_folder_ours_alone(place):
     assert place.stat().st_mode & 0o777 == 0o700
     place.chmod(0o755)
-    with pytest.raises(GnomonError, match="nobody else can enter: owner .*, mode 0755"):
+    with pytest.raises(GnomonError, match=r"nobody else can enter: owner .*, mode 0755"):
         control.directory()
 
 

@@ -140,11 +140,11 @@ def test_does_migrating_to_nobody_leave_the_guest_running(gnomon):
 
 
 def test_is_the_demo_right_from_end_to_end(gnomon):
-    result = gnomon("demo", "--dirty", "1", "--seconds", "3", "--memory", "16M")
+    result = gnomon("demo", "--dirty", "500", "--seconds", "3", "--memory", "16M")
     assert result.returncode == 0, result.stderr
     text = result.stdout.decode()
     assert "memory identical: 4096 pages, xxh3 " in text and TABLE.search(text)
     assert "destination  | fake: PASS" in text
     assert text.endswith("found every page as it had left it: exit code 0\n")
-    report = msgspec.json.decode(gnomon("demo", "--dirty", "1", "--seconds", "3", "--memory", "16M", "--json").stdout)
+    report = msgspec.json.decode(gnomon("demo", "--dirty", "500", "--seconds", "3", "--memory", "16M", "--json").stdout)
     assert report["holds"] and report["exit_code"] == 0

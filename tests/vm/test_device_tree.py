@@ -6,13 +6,11 @@ import subprocess
 import fdt
 import numpy as np
 import pytest
-from vm_rig import MIB, finish, machine, program
+from vm_rig import MIB, finish, machine
 
 from gnomon.hart.state import HART
 from gnomon.vm.device_tree import device_tree
 from gnomon.vm.devices import RAM_BASE
-
-__all__ = ["program"]
 
 
 @pytest.mark.parametrize("harts", [1, 2, 48])

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import struct
-import threading
 import time
 from contextlib import contextmanager
-
-import pytest
 
 from gnomon.guests import path
 from gnomon.vm.devices import RAM_BASE
@@ -90,7 +87,6 @@ def elf(code, *, at=RAM_BASE, entry=None, machine=243, kind=2, klass=2, order=1,
 @contextmanager
 def machine(guest=None, *, memory=8 * MIB, harts=1, bootargs="", **shape):
     """A machine with its console in `.console`, stopped at the end of the with, leaving no thread."""
-    before = threading.active_count()
     console = bytearray()
     made = Machine(memory, harts, console=console.extend, **shape)
     made.console = console
@@ -100,10 +96,8 @@ def machine(guest=None, *, memory=8 * MIB, harts=1, bootargs="", **shape):
         yield made
     finally:
         made.stop()
-    limit = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < limit:
-        time.sleep(0.01)
-    assert threading.active_count() == before, "a thread is left"
+    started = [*made._threads._threads, made._threads._console]
+    assert not any(thread and thread.is_alive() for thread in started), "a thread is left"
 
 
 def dirty_guest(running, **arguments):
@@ -117,15 +111,3 @@ def until(condition, seconds=20.0, what="it"):
     while not condition():
         assert time.monotonic() < limit, f"{what} does not come"
         time.sleep(0.002)
-
-
-@pytest.fixture
-def program(tmp_path):
-    """program(words or bytes, **elf arguments) -> path of an ELF."""
-
-    def make(code, **arguments):
-        file = tmp_path / f"guest{len(list(tmp_path.iterdir()))}.elf"
-        file.write_bytes(elf(code, **arguments))
-        return file
-
-    return make

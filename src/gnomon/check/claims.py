@@ -24,16 +24,26 @@ CLAIMS = (
     Claim("C1", "n_max_mmu_pages does not throttle freeing through RCU", (("pressure/call-rcu", "violated"),)),
     Claim("C2", "with the type-stable slab the pages are bound by n_max_mmu_pages", (("pressure/slab-bound", "proved"),)),
     Claim("C3", "an object released to the slab is allocatable at once", (("slab/reuse-in-section", "violated"),)),
-    Claim("C4", "the flag delays freeing the slab page, not the object", (("slab/page-kept", "proved"), ("slab/reuse-in-section", "violated"))),
+    Claim(
+        "C4", "the flag delays freeing the slab page, not the object", (("slab/page-kept", "proved"), ("slab/reuse-in-section", "violated"))
+    ),
     Claim("C5", "the slab alone does not prevent out-of-memory for the host", missing="needs two machines under one set of watermarks"),
     Claim("C6", "RCU comes into play only when the cache is shrunk", (("pressure/no-grace-period", "proved"),)),
-    Claim("C7", "throttling is necessary when pages are freed through RCU", missing="call-rcu-throttled is not written; C1 shows the half without it"),
+    Claim(
+        "C7",
+        "throttling is necessary when pages are freed through RCU",
+        missing="call-rcu-throttled is not written; C1 shows the half without it",
+    ),
     Claim("C8", "a successful cmpxchg does not say which page was protected", (("reuse/wrong-page", "violated"),)),
     Claim("C9", "hitting another last-level spte is benign", (("reuse/leaf", "proved"),)),
     Claim("C10", "hitting a middle spte is not: the guest faults for ever", (("reuse/middle-level-guard:none", "violated"),)),
     Claim("C11", "encoding the level in the spte cures it", (("reuse/middle-level-guard", "proved"),)),
     Claim("C12", "repairing the fault on a write-protected middle spte cures it", (("reuse/middle-fixup", "proved"),)),
-    Claim("C13", "verifying the owner before the cmpxchg does not cure it", missing="the recheck guard and frames that turn into tables are not in a scenario"),
+    Claim(
+        "C13",
+        "verifying the owner before the cmpxchg does not cure it",
+        missing="the recheck guard and frames that turn into tables are not in a scenario",
+    ),
 )
 
 

@@ -1,10 +1,10 @@
 """context: the words that the step function, its run time and the search loop share, and the shape of a thread's block.
 
-    block of a thread   [pc, buffered, awaited, held, (address, value) × BUFFER, registers …]
-        pc        0 when finished
-        buffered  stores in the store buffer, oldest first; what lies behind them is 0 (canonical)
-        awaited   threads whose buffers membarrier() still waits for, with bit 62 set while it waits
-        held      locks held, as bits 16 … 61 of a lockset
+block of a thread   [pc, buffered, awaited, held, (address, value) * BUFFER, registers …]
+    pc        0 when finished
+    buffered  stores in the store buffer, oldest first; what lies behind them is 0 (canonical)
+    awaited   threads whose buffers membarrier() still waits for, with bit 62 set while it waits
+    held      locks held, as bits 16 … 61 of a lockset
 """
 
 FIELDS = (

@@ -187,7 +187,9 @@ class _Emitter:
         bit, n = self._fresh(), self.serial
         out(f"  {bit} = icmp ne i64 {self._read(function, op.args[0])}, 0")
         out(f"  br i1 {bit}, label %kept{n}, label %broken{n}")
-        out(f"broken{n}:\n  call void @set_violation(ptr %C, i64 3)\n  call void @set_line(ptr %C, i64 {op.place[1]})\n  ret i64 4\nkept{n}:")
+        out(
+            f"broken{n}:\n  call void @set_violation(ptr %C, i64 3)\n  call void @set_line(ptr %C, i64 {op.place[1]})\n  ret i64 4\nkept{n}:"
+        )
 
     def _call(self, function: Function, label: int, i: int) -> None:
         out = self.lines.append

@@ -71,7 +71,14 @@ class _Run:
     """One search with a fixed set of visible words."""
 
     def __init__(self, scenario: Scenario, compiled: Compiled, machine: Machine, limits, outcomes, progress):
-        self.scenario, self.compiled, self.machine, self.limits, self.outcomes, self.progress = scenario, compiled, machine, limits, outcomes, progress
+        self.scenario, self.compiled, self.machine, self.limits, self.outcomes, self.progress = (
+            scenario,
+            compiled,
+            machine,
+            limits,
+            outcomes,
+            progress,
+        )
         self.meta = meta = np.zeros(len(F), np.int64)
         capacity = 4096
         self.table = np.zeros(2 * capacity, np.uint64)
@@ -87,10 +94,10 @@ class _Run:
         meta[F["threads"]], meta[F["always"]] = machine.threads, len(scenario.always_properties)
         meta[F["at_end"]] = len(scenario.end_properties)
         machine.start()
-        block = machine.blocks[: machine.threads * machine.stride]
-        record = [3 + len(block), 0, 1, *block]  # the initial state's fingerprint is (0, 1) by definition: (0, 0) marks a free entry
-        self.current[: len(record)] = record
-        meta[F["end"]] = len(record)
+        words = machine.threads * machine.stride
+        # the initial state's fingerprint is (0, 1) by definition: (0, 0) marks a free entry
+        end = search.pack(self.current, 0, np.uint64(0), np.uint64(1), machine.blocks, words, machine.memory, machine.origin, 0)
+        meta[F["end"]] = end
         self.table[2 * (-1 - search.find(self.table, capacity, np.uint64(0), np.uint64(1))) + 1] = 1
         meta[F["states"]] = 1
         self.levels = 0
@@ -140,7 +147,17 @@ class _Run:
 
     def bytes(self) -> int:
         """Memory of the search's tables."""
-        arrays = (self.table, self.extra, self.parents, self.actions, self.edges, self.edge_ends, self.enabled, self.current, self.following)
+        arrays = (
+            self.table,
+            self.extra,
+            self.parents,
+            self.actions,
+            self.edges,
+            self.edge_ends,
+            self.enabled,
+            self.current,
+            self.following,
+        )
         return sum(a.nbytes for a in arrays)
 
     def _next_level(self) -> bool:
@@ -196,7 +213,9 @@ class _Run:
                 return self._result("violated", property="progress", schedule=self.schedule(state), loop=loop)
         if self.machine["buffer_full"]:
             size = self.machine["buffer"]
-            return self._result("bounded", reason=f"a store buffer of {size} entries filled up; hint: a larger buffer, --set buffer={2 * size}")
+            return self._result(
+                "bounded", reason=f"a store buffer of {size} entries filled up; hint: a larger buffer, --set buffer={2 * size}"
+            )
         return self._result("proved")
 
     def _result(self, verdict: str, **more) -> Result:
@@ -213,7 +232,9 @@ class _Run:
             limit = machine["slot_limit"]
             for row in self.ends[: int(meta[F["ends"]]) * limit].reshape(-1, limit):
                 slots = [int(machine.map[a]) for a in self.outcomes]
-                result.outcomes.add(tuple(int(machine.initial[a] ^ (row[s] if s >= 0 else 0)) for a, s in zip(self.outcomes, slots, strict=True)))
+                result.outcomes.add(
+                    tuple(int(machine.initial[a] ^ (row[s] if s >= 0 else 0)) for a, s in zip(self.outcomes, slots, strict=True))
+                )
         return result
 
 

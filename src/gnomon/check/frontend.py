@@ -31,7 +31,14 @@ BINARY = {
     operator.gt: "gt",
     operator.ge: "ge",
 }
-IMMUTABLE = {operator.iadd: "add", operator.isub: "sub", operator.imul: "mul", operator.iand: "and", operator.ior: "or", operator.ixor: "xor"}
+IMMUTABLE = {
+    operator.iadd: "add",
+    operator.isub: "sub",
+    operator.imul: "mul",
+    operator.iand: "and",
+    operator.ior: "or",
+    operator.ixor: "xor",
+}
 IMMUTABLE |= {operator.ilshift: "shl", operator.irshift: "sar"}
 PURE = ("wrap", "sext32", "zext32", "shl", "shr", "sar", "ult", "mul", "mulh", "mulhu", "sdiv", "srem", "udiv", "urem", "ctz", "popcount")
 POINT_OF = {

@@ -40,10 +40,10 @@ def page(scenario: Scenario, result: Result) -> str:
     rows, states, words = [], [], {}
     for event in events:
         cells = ["<td></td>"] * len(scenario.threads)
-        cells[event.thread] = f'<td{" class=broken" if event.broken else ""}>{escape(describe(event, names))}</td>'
+        cells[event.thread] = f"<td{' class=broken' if event.broken else ''}>{escape(describe(event, names))}</td>"
         file, line, function = event.place
         source = f"{Path(file).parent.name}/{Path(file).name}:{line} {function}" if file else ""
-        rows.append(f'<tr><td>{event.step}</td>{"".join(cells)}<td class=source>{escape(source)}</td></tr>')
+        rows.append(f"<tr><td>{event.step}</td>{''.join(cells)}<td class=source>{escape(source)}</td></tr>")
         words[names.word(event.address)] = names.value(event.after)
         for t, buffer in enumerate(event.buffers):
             label = f"store buffer of {scenario.threads[t].name}"

@@ -28,7 +28,9 @@ class Native:
             builder.getModulePassManager().run(module, builder)
         self._engine = binding.create_mcjit_compiler(module, machine)
         if stored is not None:
-            self._engine.set_object_cache(lambda _, code: stored.write_bytes(code), lambda _: stored.read_bytes() if stored.exists() else None)
+            self._engine.set_object_cache(
+                lambda _, code: stored.write_bytes(code), lambda _: stored.read_bytes() if stored.exists() else None
+            )
         self._engine.finalize_object()
 
     def address(self, name: str) -> int:

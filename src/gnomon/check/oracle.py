@@ -1,7 +1,7 @@
 """Primitives for scenarios: what a checked kernel may say to the explorer. Compiled or interpreted they are harmless.
 
-    expect(condition)   in the explorer: a violation when the condition is 0
-    choose(n)           in the explorer: every value of 0 … n-1 is tried; elsewhere 0
+expect(condition)   in the explorer: a violation when the condition is 0
+choose(n)           in the explorer: every value of 0 … n-1 is tried; elsewhere 0
 """
 
 from __future__ import annotations

@@ -45,5 +45,9 @@ class Result:
     def __str__(self) -> str:
         bounds = ", ".join(f"{k}={v}" for k, v in self.bounds.items())
         cost = f"{self.states:,} states, {self.transitions:,} transitions, {self.seconds:.2f} s"
-        head = {"proved": f"proved within {bounds}", "violated": f"violated: {self.property}, {len(self.schedule)} steps", "bounded": f"bounded: {self.reason}"}
+        head = {
+            "proved": f"proved within {bounds}",
+            "violated": f"violated: {self.property}, {len(self.schedule)} steps",
+            "bounded": f"bounded: {self.reason}",
+        }
         return f"{self.scenario}  model={self.model}  {head[self.verdict]}  ({cost}, omission < {self.omission:.0e})"

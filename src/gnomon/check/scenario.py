@@ -1,11 +1,11 @@
 """scenario: what to explore. Threads are sequences of kernel calls, memory is set up by running kernels, properties are kernels.
 
-    s = Scenario("stack/aba", constants={"mystack.NODES": 3})
-    stack = s.run(stack_init)                          # single-threaded, by the interpreted twin, on a small arena
-    s.thread("reader", call(pop, stack))
-    s.thread("writer", call(pop, stack), call(push, stack, 70))
-    s.at_end("nothing lost", all_nodes_present, stack)  # a kernel that returns 1 when all is well
-    print(explore(s, model="tso"))
+s = Scenario("stack/aba", constants={"mystack.NODES": 3})
+stack = s.run(stack_init)                          # single-threaded, by the interpreted twin, on a small arena
+s.thread("reader", call(pop, stack))
+s.thread("writer", call(pop, stack), call(push, stack, 70))
+s.at_end("nothing lost", all_nodes_present, stack)  # a kernel that returns 1 when all is well
+print(explore(s, model="tso"))
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """search: breadth first over all orders of steps and drains, natively, in chunks that a Python loop drives (explore.py).
 
-A record of the frontier is [words, first, second, blocks …, memory …]: length, fingerprint, all thread blocks, the slots in use.
+A record of the frontier is [length, first, second, n, (i, word) * n, (slot, word) …]: fingerprint, the words of the thread blocks that
+are not 0, the slots that differ from the initial state. Most registers are dead at any time, so this is a fraction of a state.
 Actions are numbers: thread * 2 + 1 for a drain, thread * 2 + 32 * choice for a step.
 """
 
@@ -37,13 +38,27 @@ FIELDS = (
     "waiting_ok",  # 1 when a state without successors is no deadlock
 )
 F = {name: i for i, name in enumerate(FIELDS)}
-GO_ON, LEVEL_DONE, BROKEN_STEP, BROKEN_ALWAYS, BROKEN_END, DEADLOCK, TABLE_FULL, TAIL_FULL, SLOTS_FULL, STATES_FULL, EDGES_FULL, ENDS_FULL = range(12)
+(
+    GO_ON,
+    LEVEL_DONE,
+    BROKEN_STEP,
+    BROKEN_ALWAYS,
+    BROKEN_END,
+    DEADLOCK,
+    TABLE_FULL,
+    TAIL_FULL,
+    SLOTS_FULL,
+    STATES_FULL,
+    EDGES_FULL,
+    ENDS_FULL,
+) = range(12)
 MERGE_LIMIT = 512
 """Invisible accesses that one step swallows; a loop of them without end becomes a scheduling point every so often."""
 MEMORY_KEY = 1 << 20
 
 CURSOR, END, TAIL, INDEX, STATES, TRANSITIONS, STEPS, ENDS, STOP = range(9)
 PARENT, ACTION, PROPERTY, CAPACITY, LIMIT, THREADS, ALWAYS, ATEND, EDGES, WAITING = range(9, 19)
+
 
 @native
 def advance(step, C, R, base, at, meta):
@@ -77,6 +92,7 @@ def advance(step, C, R, base, at, meta):
         meta[STEPS] += 1
     return VISIBLE
 
+
 @native
 def observe(step, C, R, at, observer, start):
     """Run an observer's kernel to its end in the present state. Returns 1 if its property holds."""
@@ -89,14 +105,75 @@ def observe(step, C, R, at, observer, start):
             return 0
     return C[VALUE] != 0
 
+
 @native
 def undo(C, M, journal, down_to):
     while C[JOURNALED] > down_to:
         C[JOURNALED] -= 1
         M[journal[2 * C[JOURNALED]]] = journal[2 * C[JOURNALED] + 1]
 
+
 @native
-def expand(step, drain, C, R, M, journal, origin, mask, current, following, table, extra, parents, actions, meta, starts, saved, edges, edge_ends, enabled, ends):
+def pack(to, at, first, second, R, words, M, origin, slots):
+    """Write the present state as a record at `at`. Returns where the next record begins."""
+    n = at + 4
+    for i in range(words):
+        if R[i] != 0:
+            to[n] = i
+            to[n + 1] = R[i]
+            n += 2
+    to[at + 3] = (n - at - 4) // 2
+    for i in range(slots):
+        if M[i] != origin[i]:
+            to[n] = i
+            to[n + 1] = M[i]
+            n += 2
+    to[at] = n - at
+    to[at + 1] = np.int64(first)
+    to[at + 2] = np.int64(second)
+    return n
+
+
+@native
+def unpack(record, at, length, R, words, M, origin, slots):
+    """Make the state of a record the present one."""
+    for i in range(words):
+        R[i] = 0
+    for i in range(slots):
+        M[i] = origin[i]
+    n = at + 4
+    for _ in range(record[at + 3]):
+        R[record[n]] = record[n + 1]
+        n += 2
+    while n < at + length:
+        M[record[n]] = record[n + 1]
+        n += 2
+
+
+@native
+def expand(
+    step,
+    drain,
+    C,
+    R,
+    M,
+    journal,
+    origin,
+    mask,
+    current,
+    following,
+    table,
+    extra,
+    parents,
+    actions,
+    meta,
+    starts,
+    saved,
+    edges,
+    edge_ends,
+    enabled,
+    ends,
+):
     """Expand records until the level ends, `limit` transitions are made, or something has to be told. The reason is meta.stop."""
     at = C.ctypes.data
     stride = C[STRIDE]
@@ -114,7 +191,7 @@ def expand(step, drain, C, R, M, journal, origin, mask, current, following, tabl
         if meta[STATES] + fanout_room > len(parents):
             meta[STOP] = STATES_FULL
             return
-        if meta[TAIL] + fanout_room * (3 + words + C[SLOTS] + 64) > len(following):
+        if meta[TAIL] + fanout_room * (4 + 2 * (words + C[SLOTS] + 64)) > len(following):
             meta[STOP] = TAIL_FULL
             return
         if record_progress and meta[EDGES] + fanout_room > len(edges):
@@ -123,13 +200,7 @@ def expand(step, drain, C, R, M, journal, origin, mask, current, following, tabl
         cursor = meta[CURSOR]
         length = current[cursor]
         first, second = np.uint64(current[cursor + 1]), np.uint64(current[cursor + 2])
-        for i in range(words):
-            R[i] = current[cursor + 3 + i]
-        known = length - 3 - words
-        for i in range(known):
-            M[i] = current[cursor + 3 + words + i]
-        for i in range(known, C[SLOTS]):
-            M[i] = origin[i]
+        unpack(current, cursor, length, R, words, M, origin, C[SLOTS])
         C[JOURNALED] = 0
         successors = 0
         active = 0
@@ -203,16 +274,7 @@ def expand(step, drain, C, R, M, journal, origin, mask, current, following, tabl
                     changes = C[JOURNALED]
                     for j in range(changes):
                         M[journal[2 * j]] = saved[words + j]
-                    tail = meta[TAIL]
-                    slots = C[SLOTS]
-                    following[tail] = 3 + words + slots
-                    following[tail + 1] = np.int64(a)
-                    following[tail + 2] = np.int64(b)
-                    for i in range(words):
-                        following[tail + 3 + i] = R[i]
-                    for i in range(slots):
-                        following[tail + 3 + words + i] = M[i]
-                    meta[TAIL] = tail + 3 + words + slots
+                    meta[TAIL] = pack(following, meta[TAIL], a, b, R, words, M, origin, C[SLOTS])
                     for observer in range(meta[ALWAYS]):
                         C[PEEK] = 0
                         if observe(step, C, R, at, threads + observer, starts[observer]) == 0:
@@ -262,5 +324,6 @@ def expand(step, drain, C, R, M, journal, origin, mask, current, following, tabl
         meta[CURSOR] = cursor + length
         meta[INDEX] += 1
     meta[STOP] = LEVEL_DONE
+
 
 AT_SLOT_LIMIT = AT["slot_limit"]

@@ -199,8 +199,14 @@ def _merge_blocks(function: Function) -> bool:
         for label in unreachable:
             del function.blocks[label]
         found = next(
-            (b for b in function.blocks.values() if b.end.kind == "jump" and sources[b.end.targets[0]] == 1 and b.end.targets[0] != function.entry
-             and function.blocks[b.end.targets[0]] is not b),
+            (
+                b
+                for b in function.blocks.values()
+                if b.end.kind == "jump"
+                and sources[b.end.targets[0]] == 1
+                and b.end.targets[0] != function.entry
+                and function.blocks[b.end.targets[0]] is not b
+            ),
             None,
         )
         if found is None and not unreachable:

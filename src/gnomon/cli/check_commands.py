@@ -31,7 +31,9 @@ def check(
     *,
     design: Annotated[str, Parameter(help="mutant=NAME: the variant that breaks one rule.")] = "",
     model: Annotated[Model, Parameter(help="Memory model.")] = "tso",
-    settings: Annotated[list[str] | None, Parameter(name="--set", help="NAME=NUMBER,…: constants of the scenario; buffer=N, states=N, seconds=N.")] = None,
+    settings: Annotated[
+        list[str] | None, Parameter(name="--set", help="NAME=NUMBER,…: constants of the scenario; buffer=N, states=N, seconds=N.")
+    ] = None,
     memory: Annotated[str, Parameter(help="Give up beyond this much.")] = "4G",
     full: Annotated[bool, Parameter(help="Without reductions.")] = False,
     every: Annotated[bool, Parameter(help="Show private accesses in a counterexample too.")] = False,
@@ -248,13 +250,31 @@ def _matrix(json: bool) -> int:
     if json:
         say.json(rows)
     else:
-        table = [(r["scenario"], r["model"], r["verdict"], r["expected"], f"{r['states']:,}", len(r["schedule"]) or "", f"{r['seconds']:.2f}") for r in rows]
+        table = [
+            (r["scenario"], r["model"], r["verdict"], r["expected"], f"{r['states']:,}", len(r["schedule"]) or "", f"{r['seconds']:.2f}")
+            for r in rows
+        ]
         print(say.columns(("scenario", "model", "verdict", "expected", "states", "steps", "s"), table, right="llllrrr"))
     return 1 if surprises else 0
 
 
 def _document(result) -> dict:
-    names = ("scenario", "model", "verdict", "property", "reason", "bounds", "states", "transitions", "steps", "seconds", "omission", "schedule", "loop", "digest")
+    names = (
+        "scenario",
+        "model",
+        "verdict",
+        "property",
+        "reason",
+        "bounds",
+        "states",
+        "transitions",
+        "steps",
+        "seconds",
+        "omission",
+        "schedule",
+        "loop",
+        "digest",
+    )
     return {name: getattr(result, name) for name in names}
 
 

@@ -81,7 +81,8 @@ def command(words: list[str] | None) -> int:
         return error.exit_code
     except CycloptsError as error:
         chain = " ".join(("gnomon", *(error.command_chain or ())))
-        say.error(GnomonError(str(error).removesuffix("."), f"{chain} --help", exit_code=2))
+        message, _, _ = str(error).partition(". Available")  # the overview lists them better
+        say.error(GnomonError(message.removesuffix("."), f"{chain} --help", exit_code=2))
         return 2
     except KeyboardInterrupt:
         return 130

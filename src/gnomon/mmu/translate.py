@@ -39,15 +39,15 @@ def slow_page_fault(m, v, va, access, regime):
     vm = read_once(m, v + VCPU.vm)
     t = read_once(m, v + VCPU.thread)
     bump(m, v + VCPU.slow_faults)
-    if rmap_top_up(m, v, t):
-        return GUEST_NO_MEMORY
-    spin_lock(m, vm + VM.mmu_lock)
-    make_pages_available(m, vm, t)
-    if regime_slot(regime):
-        result = guest_fault(m, vm, v, va, access, regime)
-    else:
-        result = direct_fault(m, vm, v, t, va, access)
-    spin_unlock(m, vm + VM.mmu_lock)
+    result = GUEST_NO_MEMORY
+    if rmap_top_up(m, v, t) == 0:
+        spin_lock(m, vm + VM.mmu_lock)
+        make_pages_available(m, vm, t)
+        if regime_slot(regime):
+            result = guest_fault(m, vm, v, va, access, regime)
+        else:
+            result = direct_fault(m, vm, v, t, va, access)
+        spin_unlock(m, vm + VM.mmu_lock)
     if result == GUEST_NO_MEMORY:
         fetch_add(m, vm + VM.failed_allocations, 1)
         bump(m, v + VCPU.out_of_memory)

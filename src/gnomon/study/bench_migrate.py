@@ -4,7 +4,9 @@ Process    this one is the source, `gnomon receive` the destination; pages uncom
            both sides before the hand-over
 RAM/s      an idle guest: IDLE_MEMORY of random bytes, which no zero page and no compression can shorten, and a hart that sleeps.
            `whole`: memory over the time from connecting to the guest running there; `copying`: the round that carried it. Best of
-           REPEATS
+           IDLE_REPEATS
+Peer       as much fresh memory, its pages written to for the first time by one thread: what the destination's host asks for before a byte
+           of the guest is in place. Best of IDLE_REPEATS
 Downtime   the `dirty` guest, 2 harts, 128 MiB, each hart dirties 50 MB/s at random in 48 MiB of its own: from asking the harts to stop
            to hearing that they run there, an upper bound. Median and greatest of REPEATS. The guest's own check of every page must
            pass at the destination
@@ -13,21 +15,23 @@ Downtime   the `dirty` guest, 2 harts, 128 MiB, each hart dirties 50 MB/s at ran
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from gnomon import guests
 from gnomon.errors import GnomonError
-from gnomon.lang import PAGE_SIZE
+from gnomon.lang import PAGE_SIZE, PAGE_WORDS, Arena
 from gnomon.migrate import Report, migrate
 from gnomon.study.process import Process
-from gnomon.study.row import missing, row
+from gnomon.study.row import MORE, against, missing, row
 from gnomon.study.sample import median
 from gnomon.vm.machine import Machine
 
 BENCH = "migrate"
 REPEATS = 3
+IDLE_REPEATS = 5
 IDLE_MEMORY = 512 << 20
 MEMORY, HARTS, RATE, PAGES = 128 << 20, 2, 50, 12288
 GUEST_MS = 4000
@@ -38,10 +42,13 @@ WFI_FOR_EVER = np.array([0x10500073, 0xFFDFF06F], dtype=np.uint32)
 
 def rows(tell: Callable[[str], object]) -> Iterator[dict]:
     tell(f"migrate: an idle guest of {IDLE_MEMORY >> 20} MiB")
-    reports = [idle() for _ in range(REPEATS)]
-    yield row(BENCH, "idle guest, whole migration", max(IDLE_MEMORY / r.seconds for r in reports) / 1e9, "GB/s", target=">= 1")
+    reports = [idle() for _ in range(IDLE_REPEATS)]
+    fresh = row(BENCH, "first write to fresh memory", IDLE_MEMORY / min(fresh_memory() for _ in range(IDLE_REPEATS)) / 1e9, "GB/s")
+    whole = max(IDLE_MEMORY / r.seconds for r in reports)
     copying = max(first.pages * PAGE_SIZE / first.seconds for first in (r.rounds[0] for r in reports))
-    yield row(BENCH, "idle guest, copying", copying / 1e9, "GB/s", target=">= 1")
+    for figure, rate in (("idle guest, whole migration", whole), ("idle guest, copying", copying)):
+        yield against(row(BENCH, figure, rate / 1e9, "GB/s", target=">= 1"), fresh, better=MORE)
+    yield fresh
     figures = ("downtime, 2 harts each dirtying 50 MB/s, median", "downtime, 2 harts each dirtying 50 MB/s, greatest")
     try:
         times = []
@@ -53,6 +60,14 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
         return
     yield row(BENCH, figures[0], median(times), "ms", target="<= 50")
     yield row(BENCH, figures[1], max(times), "ms")
+
+
+def fresh_memory() -> float:
+    """Seconds for the first write to each page of IDLE_MEMORY bytes."""
+    arena = Arena(IDLE_MEMORY // 8)
+    began = time.perf_counter()
+    arena.words[::PAGE_WORDS] = 1
+    return time.perf_counter() - began
 
 
 def idle() -> Report:

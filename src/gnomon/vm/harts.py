@@ -104,17 +104,16 @@ class HartThreads:
 
     def stop(self) -> None:
         with self._state:
-            if not self.started or self.stopped:
-                self.stopped = True
-                return
-            self.stopped = True
-            request_pause(self._arena, self._vm)
-            self._state.notify_all()
+            first, self.stopped = not self.stopped, True
+            if first and self.started:
+                request_pause(self._arena, self._vm)
+                self._state.notify_all()
         for thread in self._threads:
             thread.join()
-        self._console_over.set()
-        self._console.join()
-        for t in self._slots:
+        if self._console is not None:
+            self._console_over.set()
+            self._console.join()
+        for t in self._slots if first else ():
             self._host.thread_exit(t)
 
     # Console

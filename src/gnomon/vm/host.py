@@ -8,6 +8,7 @@ from gnomon.errors import GnomonError
 from gnomon.lang import PAGE_WORDS, Arena
 from gnomon.lang.fixed import FRAME_WORDS_AT, FRAMES_AT
 from gnomon.lang.host import register_membarrier
+from gnomon.lang.warm import warm
 from gnomon.mem.frames import frames_init, frames_set_debug, frames_set_watermarks
 from gnomon.mem.pool import POOL
 from gnomon.mem.shrinker import mem_callbacks, mem_thread_exit
@@ -28,6 +29,7 @@ class Host:
     Raises GnomonError when there are too few frames to begin with, MemoryError when the host refuses the mapping."""
 
     def __init__(self, frames: int, *, debug: bool = False):
+        warm()  # a hart that spins while another thread compiles would wait behind the compiler's lock
         self.arena = Arena(frames * PAGE_WORDS)
         free = frames_init(self.arena, frames * PAGE_WORDS)
         if free < HIGH_FRAMES:

@@ -88,13 +88,15 @@ class Machine:
         self.host = host or Host(self._frames_needed(), debug=debug)
         self.arena = self.host.arena
         self._lock = threading.RLock()
-        self._thread = self.host.thread()
+        slots = self._thread_slots(1 + harts)
+        self._thread, hart_threads = slots[0], slots[1:]
         self.vm = vm_create(self.arena, self.base_gfn, self.pages, self.shadow_pages)
-        hart_threads = [self.host.thread() for _ in range(harts)]
         self.vcpus = [self.vm and vcpu_create(self.arena, self.vm, t) for t in hart_threads]
         decode = [run_alloc_n(self.arena, DECODE_WORDS // PAGE_WORDS) * PAGE_WORDS for _ in range(harts)]
         self._stage = run_alloc_n(self.arena, pages.STAGE_WORDS // PAGE_WORDS) * PAGE_WORDS
         if not (self.vm and all(self.vcpus) and all(decode) and self._stage):
+            for t in slots:
+                self.host.thread_exit(t)
             raise GnomonError(f"the host's pool has no room for the tables of a machine of {memory} bytes")
         words = self.arena.words
         words[self.vm + VM.design] = sum(NAMES[rule] for rule in set(design))
@@ -104,6 +106,17 @@ class Machine:
         self._decode = decode
         self._log = DirtyLog(self.arena, self.vm, self._thread, self.pages)
         self._threads = HartThreads(self.host, self.vm, self.vcpus, hart_threads, console)
+
+    def _thread_slots(self, count: int) -> list[int]:
+        slots: list[int] = []
+        try:
+            while len(slots) < count:
+                slots.append(self.host.thread())
+        except GnomonError:
+            for t in slots:
+                self.host.thread_exit(t)
+            raise
+        return slots
 
     def _frames_needed(self) -> int:
         tables = self.pages * 3 // PAGE_WORDS + self.pages // 32 // PAGE_WORDS + 64
@@ -268,12 +281,6 @@ class Machine:
         """Counters by part: faults, mmu, dirty log, tlb, slabs, frames, RCU, harts."""
         return statistics(self)
 
-    def migrate_to(self, address: str, **options):
-        """Move to the receiver at "HOST:PORT"; see gnomon.migrate. Returns its report."""
-        from gnomon.migrate import Options, migrate  # the layer above: only a convenience of this one
-
-        return migrate(self, address, options=Options(**options))
-
     def get_state(self) -> bytes:
         """Everything but RAM, with every hart parked. Raises GnomonError while they run."""
         self._quiet("read the state")
@@ -366,6 +373,10 @@ class Machine:
         return self.pages, digest.hexdigest()
 
     def clear(self) -> None:
-        """Give every frame and shadow page back to the host; for machines that share one. The harts are stopped."""
+        """Give every frame, shadow page and thread slot back to the host, for machines that share one. Its last call: RAM is gone."""
         self.stop()
-        vm_clear(self.arena, self.vm, self._thread)
+        with self._lock:
+            if self._thread >= 0:
+                vm_clear(self.arena, self.vm, self._thread)
+                self.host.thread_exit(self._thread)
+                self._thread = -1

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from gnomon.check.litmus import cpu
+from gnomon.check.litmus.cpu import run_thread
 from gnomon.check.litmus.parse import Litmus
 from gnomon.check.litmus.run import build, layout
 from gnomon.lang import Arena, kernel
@@ -24,7 +25,7 @@ def run_many(m, first, copies, code, registers, go):
         fetch_add(m, base + GO_AT, 1)
         while read_once(m, base + GO_AT) != go:
             cpu_relax()
-        cpu.run_thread(m, base + code, base + registers)
+        run_thread(m, base + code, base + registers)
     return 0
 
 
@@ -39,7 +40,8 @@ def run_on_hardware(test: Litmus, rounds: int = 20, copies: int = 1000) -> Count
             arena.words[n * COPY_WORDS : n * COPY_WORDS + cpu.WORDS] = _relocated(image, n * COPY_WORDS, len(test.threads))
         threads = [
             threading.Thread(
-                target=run_many, args=(arena, 0, copies, cpu.CODE_AT + t * cpu.CODE_WORDS, cpu.REGISTERS_AT + t * cpu.REGISTERS, len(test.threads))
+                target=run_many,
+                args=(arena, 0, copies, cpu.CODE_AT + t * cpu.CODE_WORDS, cpu.REGISTERS_AT + t * cpu.REGISTERS, len(test.threads)),
             )
             for t in range(len(test.threads))
         ]

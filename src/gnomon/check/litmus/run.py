@@ -36,7 +36,9 @@ def run(test: Litmus, model: str = "tso") -> Verdict:
     began = time.perf_counter()
     places = layout(test)
     scenario = build(test)
-    result = explore(scenario, model, compiled=_compiled(len(test.threads)), outcomes=tuple(places[name] for name in test.observed), buffer=16)
+    result = explore(
+        scenario, model, compiled=_compiled(len(test.threads)), outcomes=tuple(places[name] for name in test.observed), buffer=16
+    )
     finals = []
     for values in sorted(result.outcomes):
         state = dict(zip(test.observed, values, strict=True))

@@ -86,9 +86,18 @@ register(
         "when flush_remote_tlbs() returns, no vCPU uses a translation cached before it (I-10, I-11, V1, V2)",
         handshake,
         {
-            "no-entry-barrier": Mutant("guest_enter() stores the mode without a barrier", {guest_enter: enter_without_barrier}, models=("tso",), property="expectation"),
-            "looks-first": Mutant("guest_enter() reads the requests before it sets the mode", {guest_enter: enter_looking_first}, property="expectation"),
-            "no-request-barrier": Mutant("make_request() has no barrier", {make_request: request_without_barrier}, models=("tso",), property="expectation"),
+            "no-entry-barrier": Mutant(
+                "guest_enter() stores the mode without a barrier",
+                {guest_enter: enter_without_barrier},
+                models=("tso",),
+                property="expectation",
+            ),
+            "looks-first": Mutant(
+                "guest_enter() reads the requests before it sets the mode", {guest_enter: enter_looking_first}, property="expectation"
+            ),
+            "no-request-barrier": Mutant(
+                "make_request() has no barrier", {make_request: request_without_barrier}, models=("tso",), property="expectation"
+            ),
             "no-wait": Mutant("the requester does not wait for the span's end", {wait_for_exit: no_wait}, property="expectation"),
         },
     )

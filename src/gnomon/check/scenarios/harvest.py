@@ -6,11 +6,9 @@ from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage
 from gnomon.lang import kernel
-from gnomon.lang.atomics import fetch_add, fetch_or, read_once, write_once, xchg
+from gnomon.lang.atomics import fetch_add, fetch_or, read_once, xchg
 from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY, DESIGN_SKIP_FLUSH
 from gnomon.mmu.dirty import harvest_word, protect_word
-from gnomon.mmu.rmap import spte_protect
-from gnomon.mmu.spte import WRITABLE
 from gnomon.mmu.vm import VM
 
 
@@ -23,16 +21,6 @@ def protect_then_take(m, t, vm, w):
     if taken:
         fetch_or(m, read_once(m, vm + VM.snapshot) + w, taken)
     return taken
-
-
-@kernel
-def protect_by_store(m, at, kind):
-    """Mutant of spte_protect(): a plain store instead of a cmpxchg."""
-    spte = read_once(m, at)
-    if spte & WRITABLE == 0:
-        return 0
-    write_once(m, at, spte & ~WRITABLE)
-    return 1
 
 
 def fast_fault(mutant: Mutant | None) -> Scenario:
@@ -75,7 +63,9 @@ register(
             "bitmap-first": BITMAP_FIRST,
             "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design=DESIGN_DROP_DIRTY, property="nothing lost"),
             "skip-flush": SKIP_FLUSH,
-            "protect-first": Mutant("write-protects before taking the bits (I-1)", {harvest_word: protect_then_take}, property="nothing lost"),
+            "protect-first": Mutant(
+                "write-protects before taking the bits (I-1)", {harvest_word: protect_then_take}, property="nothing lost"
+            ),
         },
     )
 )

@@ -41,7 +41,17 @@ SMALL = {
     "gnomon.check.specification.MODELLED_WORDS": 1,
 }
 DESTINATION_AT = DATA_AT
-STATISTICS_OF_VM = ("zaps", "recycled", "harvests", "harvested", "protected", "rmap_walks", "rmap_restarts", "rmap_locked", "remote_flushes")
+STATISTICS_OF_VM = (
+    "zaps",
+    "recycled",
+    "harvests",
+    "harvested",
+    "protected",
+    "rmap_walks",
+    "rmap_restarts",
+    "rmap_locked",
+    "remote_flushes",
+)
 STATISTICS_OF_VCPU = ("fast_faults", "slow_faults", "spurious_faults", "walks", "tlb_flushes", "exits", "out_of_memory")
 """Words that kernels only count in; of VCPU.mode everybody looks at bit 0 alone."""
 
@@ -121,7 +131,9 @@ class Stage:
     """A scenario with a machine: `vm`, `vcpus`, and the thread slot of whoever is no vCPU."""
 
     def __init__(self, mutant: Mutant | None, vcpus: int = 1, pages: int = 1, constants: dict | None = None):
-        self.scenario: Scenario = stage(mutant, vcpus + 1, WORDS, constants={**SMALL, **(constants or {})}, replace={guest_fault: no_guest_tables})
+        self.scenario: Scenario = stage(
+            mutant, vcpus + 1, WORDS, constants={**SMALL, **(constants or {})}, replace={guest_fault: no_guest_tables}
+        )
         s = self.scenario
         s.run(cache_init, CACHE_SP, SP.size, 0)
         s.run(cache_init, CACHE_DESC, DESC.size, TYPESAFE | CTOR_ZERO)

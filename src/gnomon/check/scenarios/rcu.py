@@ -160,7 +160,9 @@ register(
         grace_period(1),
         {
             "no-wait": no_waiting,
-            "no-membarrier": Mutant("no barrier on the readers' CPUs", {barrier_everywhere: no_barrier}, models=("tso",), property="expectation"),
+            "no-membarrier": Mutant(
+                "no barrier on the readers' CPUs", {barrier_everywhere: no_barrier}, models=("tso",), property="expectation"
+            ),
         },
     )
 )
@@ -171,7 +173,9 @@ register(
         grace_period(0),
         {
             "no-wait": no_waiting,
-            "no-reader-fence": Mutant("rcu_read_lock() without its mb()", {rcu_read_lock: lock_without_fence}, models=("tso",), property="expectation"),
+            "no-reader-fence": Mutant(
+                "rcu_read_lock() without its mb()", {rcu_read_lock: lock_without_fence}, models=("tso",), property="expectation"
+            ),
         },
     )
 )

@@ -21,7 +21,7 @@ from gnomon.mmu.leaf import direct_child, link_child
 from gnomon.mmu.rmap import spte_protect
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slow_fault import direct_fault
-from gnomon.mmu.spte import LEVEL_MASK, PFN_MASK, PRESENT, WRITABLE, spte_table
+from gnomon.mmu.spte import HOST_WRITABLE, LARGE, LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, WRITABLE, spte_table
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm import VM
@@ -65,6 +65,16 @@ def protect_any(m, at, kind):
             return 0
         if cmpxchg(m, at, spte, spte & ~WRITABLE) == spte:
             return 1
+
+
+@kernel
+def protect_by_store(m, at, kind):
+    """spte_protect() with its guard, and a plain store in the place of the cmpxchg."""
+    spte = read_once(m, at)
+    if spte & (PRESENT | LARGE | LEVEL_MASK | HOST_WRITABLE) != PRESENT | (1 << LEVEL_SHIFT) | HOST_WRITABLE:
+        return 0
+    write_once(m, at, spte & ~WRITABLE)
+    return 1
 
 
 @kernel
@@ -150,14 +160,36 @@ def wrong_page(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
+def everybody(mutant: Mutant | None) -> Scenario:
+    """Two vCPUs, a protector and a recycler at once. The recycler runs on a third vCPU's slot and zaps the table that both use."""
+    stage = Stage(mutant, vcpus=3, pages=2)
+    for n in range(2):
+        stage.touch(n, 0)
+    stage.log()
+    s, root = stage.scenario, stage.word(stage.vcpus[0] + VCPU.root)
+    leaf_table = stage.word(root) >> PAGE_SHIFT << PAGE_WORDS_SHIFT
+    owner = stage.word(FRAME_WORDS_AT + (leaf_table >> PAGE_WORDS_SHIFT)) >> FRAME_TAG_BITS
+    s.thread("vcpu 0", stage.store(0, 0, 1))
+    s.thread("vcpu 1", stage.store(1, 0, 2))
+    s.thread("recycler", call(zap_table, stage.vcpus[2], owner))
+    s.thread("harvester", stage.round())
+    return stage.finish()
+
+
+register(Entry("central/two-vcpus", "two vCPUs, a protector and a recycler at once: nothing lost, nobody stuck, nothing used after free", everybody))
 register(Entry("reuse/wrong-page", "C8: the cmpxchg of the protector succeeds on a page that reused the table", wrong_page, witness=True))
-register(Entry("reuse/leaf", "C9: without any guard, write-protecting another last-level spte is repaired by the next fault", unguarded_leaf))
+register(
+    Entry("reuse/leaf", "C9: without any guard, write-protecting another last-level spte is repaired by the next fault", unguarded_leaf)
+)
 register(
     Entry(
         "reuse/middle-level-guard",
         "C11: with the level in the spte, a reused middle spte never loses W",
         middle_reuse,
-        {"none": Mutant("C10: no guard: the guest faults for ever on a write-protected middle spte", {spte_protect: protect_any}, property="progress")},
+        {
+            "none": Mutant("C10: no guard: the guest faults for ever on a write-protected middle spte", {spte_protect: protect_any}, property="progress"),
+            "plain-store": Mutant("a plain store brings back what was zapped meanwhile (I-4)", {spte_protect: protect_by_store}),
+        },
     )
 )
 register(Entry("reuse/middle-fixup", "C12: without a guard, a fault path that repairs middle sptes lets the guest go on", unguarded_fixup))

@@ -134,7 +134,9 @@ register(
         moved_entry,
         {
             "forward": Mutant("walks a descriptor from low to high (R-3)", design=DESIGN_FORWARD_WALK, property="expectation"),
-            "clears-first": Mutant("empties the last slot before it fills the hole (R-3)", {rmap_remove: remove_clearing_first}, property="expectation"),
+            "clears-first": Mutant(
+                "empties the last slot before it fills the hole (R-3)", {rmap_remove: remove_clearing_first}, property="expectation"
+            ),
         },
     )
 )

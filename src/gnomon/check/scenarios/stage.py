@@ -40,7 +40,14 @@ QUIET = {spin_pause: no_pause, spin_wait: quiet_wait}
 LOCKS = ((spin_lock, spin_unlock),)
 
 
-def stage(mutant: Mutant | None, threads: int, words: int = 1 << 14, membarrier: int = 1, constants: dict | None = None, replace: dict | None = None) -> Scenario:
+def stage(
+    mutant: Mutant | None,
+    threads: int,
+    words: int = 1 << 14,
+    membarrier: int = 1,
+    constants: dict | None = None,
+    replace: dict | None = None,
+) -> Scenario:
     """A scenario with RCU set up and `threads` thread slots registered."""
     chosen = mutant or Mutant("")
     scenario = Scenario(

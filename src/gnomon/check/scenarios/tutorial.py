@@ -6,11 +6,12 @@ from gnomon.check.programs.treiber import treiber
 from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 
-TAGS = "gnomon.check.programs.treiber.TAGS"
+TAGS, NODES = "gnomon.check.programs.treiber.TAGS", "gnomon.check.programs.treiber.NODES"
 
 
 def stack(mutant: Mutant | None) -> Scenario:
-    return treiber(2, tags=mutant.constants.get(TAGS, 64) if mutant else 64)
+    chosen = mutant.constants if mutant else {}
+    return treiber(2, tags=chosen.get(TAGS, 64), nodes=chosen.get(NODES, 3))
 
 
 register(

@@ -1,0 +1,96 @@
+"""Do check, claims, replay and litmus print what they found and leave with the right code?"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gnomon.check.claims import CLAIMS, names, settle
+from gnomon.check.litmus.hardware import run_on_hardware
+from gnomon.check.litmus.parse import parse
+from gnomon.cli.check_commands import check, litmus, replay
+from gnomon.errors import GnomonError
+
+CORPUS = Path(__file__).parent / "litmus"
+
+
+def test_does_a_proof_leave_with_0_and_name_its_bounds(capsys):
+    assert check("mmu/handshake", model="tso") == 0
+    out = capsys.readouterr()
+    assert "proved within threads=2" in out.out and "buffer=8" in out.out
+    assert "docs/soundness.md" in out.err
+
+
+def test_does_a_mutant_leave_with_1_and_a_race(capsys, tmp_path):
+    saved, page = tmp_path / "race.json", tmp_path / "race.html"
+    assert check("mmu/handshake", design="mutant=no-entry-barrier", save=saved, html=page) == 1
+    shown = capsys.readouterr().out
+    assert "violated: expectation" in shown and "handshake.py:" in shown
+    assert "<table>" in page.read_text()
+    assert replay(saved) == 0
+    assert capsys.readouterr().out.strip() in shown
+
+
+def test_does_a_stopped_search_leave_with_2(capsys):
+    assert check("harvest/two-vcpus", settings=["states=1000"]) == 2
+    assert "bounded: stopped at 1,000 states" in capsys.readouterr().out
+
+
+def test_can_a_bound_be_set(capsys):
+    assert check("tutorial/treiber", settings=["buffer=4,NODES=2"], json=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["bounds"] == {"threads": 2, "TAGS": 64, "NODES": 2, "buffer": 4}
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ({"scenario": "no/such"}, "no scenario named 'no/such'"),
+        ({"scenario": "mmu/handshake:odd"}, "no mutant of mmu/handshake named 'odd'"),
+        ({"scenario": "mmu/handshake", "design": "reclaim=fast"}, "no design axis 'reclaim'"),
+        ({"scenario": "mmu/handshake", "settings": ["PAGES=2"]}, "no constant of mmu/handshake named 'PAGES'"),
+        ({"scenario": "mmu/handshake", "settings": ["buffer=many"]}, "--set takes NAME=NUMBER, not: buffer=many"),
+    ],
+)
+def test_is_misuse_told_with_a_hint_and_3(arguments, message):
+    scenario = arguments.pop("scenario")
+    with pytest.raises(GnomonError, match=message) as told:
+        check(scenario, **arguments)
+    assert told.value.exit_code == 3
+
+
+def test_is_a_damaged_replay_file_misuse(tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(GnomonError, match="is no schedule") as told:
+        replay(tmp_path / "x.json")
+    assert told.value.exit_code == 3
+
+
+def test_does_the_list_name_every_scenario_and_mutant(capsys):
+    assert check() == 0
+    out = capsys.readouterr().out
+    assert "rcu/grace-period" in out and ":no-membarrier" in out
+
+
+def test_does_litmus_read_files_and_folders(capsys):
+    assert litmus(CORPUS / "SB.litmus", model="tso") == 0
+    assert "SB  Sometimes" in capsys.readouterr().out
+    assert litmus(CORPUS, model="sc", json=True) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["verdict"] for row in rows} == {"Never", "Always"}
+
+
+def test_does_this_cpu_stay_within_the_model():
+    test = parse((CORPUS / "SB+mfences.litmus").read_text())
+    seen = run_on_hardware(test, rounds=2, copies=200)
+    assert sum(seen.values()) == 400
+    assert (("0:EAX", 0), ("1:EAX", 0)) not in seen
+
+
+def test_is_every_claim_settled_or_said_to_be_open():
+    assert [claim.id for claim in CLAIMS] == [f"C{n}" for n in range(1, 14)]
+    assert len(names()) >= 10
+    rows = {claim.id: settle(claim) for claim in CLAIMS}
+    assert {i for i, row in rows.items() if row.verdict == "shown"} == {"C1", "C2", "C3", "C4", "C6", "C8", "C9", "C10", "C11", "C12"}
+    assert {i for i, row in rows.items() if row.verdict == "not checked yet"} == {"C5", "C7", "C13"}
+    assert rows["C11"].within.startswith("tso") and rows["C11"].states > 1000

@@ -1,0 +1,153 @@
+"""The real machine through the command line: does a guest on shadow page tables survive what the fake one does?"""
+
+import re
+import signal
+import time
+
+import msgspec
+import pytest
+from cli_rig import REAL, Gnomon
+from migrate_rig import BACK, FORWARD, Proxy
+
+from gnomon.cli.warming import machine_class
+from gnomon.migrate.wire import Type
+
+pytestmark = pytest.mark.slow
+
+BUSY = "pages=2048 rate=50 ms={ms}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    machine_class()
+
+
+@pytest.fixture
+def gnomon(tmp_path):
+    made = Gnomon(tmp_path, REAL)
+    yield made
+    made.close()
+
+
+def start(gnomon, ms, name="vm1"):
+    """Two harts that dirty 50 MB/s each, already at it."""
+    process = gnomon.start("run", "dirty", "--harts", "2", "--memory", "64M", "--name", name, "--append", BUSY.format(ms=ms), "--json")
+    process.until("console", 60)
+    return process
+
+
+def passed(process) -> bool:
+    """Whether the guest found every page as it had left it."""
+    return process.end(60) == 0 and "PASS dirty harts=2" in process.text()
+
+
+def test_does_the_demo_move_a_guest_that_never_stops_writing(gnomon):
+    result = gnomon("demo", "--seconds", "3")
+    assert result.returncode == 0, result.stderr
+    text = result.stdout.decode()
+    assert re.search(r"memory identical: 32768 pages, xxh3 [0-9a-f]{16}\n", text)
+    assert re.search(r"destination  \| PASS dirty harts=2", text)
+
+
+def test_does_a_guest_move_there_and_back(gnomon):
+    first = start(gnomon, 4000)
+    second, address = gnomon.receive("--name", "second")
+    assert gnomon("migrate", "vm1", address).returncode == 0
+    assert first.end() == 0
+    second.until("received")
+    third, address = gnomon.receive("--name", "third")
+    assert gnomon("migrate", "second", address, "--compress", "lz4").returncode == 0
+    assert second.end() == 0
+    assert passed(third)
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [(FORWARD, Type.PAGES), (BACK, Type.ROUND_DONE), (FORWARD, Type.STATE), (BACK, Type.PREPARED)],
+    ids=lambda phase: f"{phase[1].name}-{phase[0]}",
+)
+def test_does_the_guest_pass_its_own_check_when_the_destination_is_killed(gnomon, phase):
+    here = start(gnomon, 3000)
+    there, address = gnomon.receive()
+    direction, kind = phase
+
+    def act(data):
+        there.kill()
+        time.sleep(0.1)  # so that the source can know it before it commits; else it would rightly be in doubt
+        return data
+
+    with Proxy(address, direction=direction, kind=kind, act=act) as proxy:
+        result = gnomon("migrate", "vm1", proxy.address, "--timeout", "2s")
+        assert proxy.met.is_set()
+    assert result.returncode == 1, result.stderr
+    assert passed(here)
+
+
+def test_does_a_lost_ack_leave_a_guest_that_passes_on_the_side_that_is_chosen(gnomon):
+    here = start(gnomon, 3000)
+    there, address = gnomon.receive("--name", "there")
+    with Proxy(address, direction=BACK, kind=Type.ACK, act=lambda _: None) as proxy:
+        assert gnomon("migrate", "vm1", proxy.address, "--timeout", "2s").returncode == 3
+    there.says("stays paused and whole here")
+    assert gnomon.states() == {"vm1": "in doubt", "there": "in doubt"}
+    assert gnomon("discard", "vm1").returncode == 0
+    assert here.end() == 0
+    assert gnomon("resume", "there").returncode == 0
+    assert passed(there)
+
+
+def test_does_a_paused_guest_stand_still(gnomon):
+    here = start(gnomon, 60000)
+    assert gnomon("pause", "vm1").returncode == 0
+    time.sleep(0.2)
+    before = msgspec.json.decode(gnomon("stats", "vm1", "--json").stdout)
+    said = here.text()
+    time.sleep(0.8)
+    assert here.text() == said
+    assert msgspec.json.decode(gnomon("stats", "vm1", "--json").stdout).get("faults") == before.get("faults")
+    assert gnomon("resume", "vm1").returncode == 0
+    time.sleep(1.2)
+    assert here.text() != said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_does_ctrl_c_end_a_guest_within_a_second(gnomon, number, code):
+    here = start(gnomon, 60000)
+    began = time.monotonic()
+    here.signal(number)
+    assert here.end(3) == code
+    assert time.monotonic() - began < 1.3
+    assert gnomon.states() == {}
+
+
+def test_does_ctrl_c_end_a_migration_within_a_second(gnomon):
+    """At the source: the guest ends, as was asked, and the destination discards what it has."""
+    here = start(gnomon, 60000)
+    there, address = gnomon.receive()
+    client = gnomon.start("migrate", "vm1", address, "--bandwidth", "2M")
+    time.sleep(0.5)
+    began = time.monotonic()
+    here.signal(signal.SIGINT)
+    assert here.end(3) == 130
+    assert time.monotonic() - began < 1.3
+    assert client.end(3) == 1
+    assert there.end(5) == 1 and b"gnomon: " in there.err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"#!/bin/sh\n",
+        b"\x7fELF",
+        b"\x7fELF\x01\x01\x01" + bytes(60),
+        b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x3e\x00\x01\x00\x00\x00" + bytes(100),
+    ],
+    ids=["empty", "script", "cut", "class", "machine"],
+)
+def test_is_a_file_that_is_no_guest_one_sentence(gnomon, tmp_path, content):
+    file = tmp_path / "guest.elf"
+    file.write_bytes(content)
+    result = gnomon("run", str(file))
+    first = result.stderr.decode().splitlines()[0]
+    assert result.returncode in (1, 2) and first.startswith("gnomon: ") and "guest.elf" in first and "internal" not in first
