@@ -14,7 +14,8 @@ from gnomon.check.render import render
 from gnomon.check.scenarios.catalog import build, entries
 
 GOLDENS = Path(__file__).parent / "goldens.json"
-CASES = [(entry, mutant, model) for entry in entries() for mutant in ("", *entry.mutants) for model in entry.models]
+LARGE = "central/two-vcpus"
+CASES = [(entry, mutant, model) for entry in entries() for mutant in ("", *entry.mutants) for model in entry.models if entry.name != LARGE]
 
 
 @pytest.mark.parametrize("entry,mutant,model", CASES, ids=[f"{e.name}{':' + u if u else ''}-{m}" for e, u, m in CASES])
@@ -42,3 +43,10 @@ def test_does_the_full_search_agree_with_the_reduced_one(name, model):
     reduced, full = explore(build(name), model), explore(build(name), model, reduce=False, buffer=12, max_seconds=30.0)
     assert (reduced.verdict, full.verdict) == ("proved", "proved") or full.verdict == "bounded"
     assert reduced.states <= full.states
+
+
+@pytest.mark.slow
+def test_do_two_vcpus_a_protector_and_a_recycler_get_along():
+    result = explore(build(LARGE), "sc")
+    assert result.proved and result.states > 5_000_000
+    assert result.bytes_a_state <= 32

@@ -219,22 +219,24 @@ class UntrackedShadowMachine(ShadowMachine):
 
 _quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 TestIsATableEverSilentlyStale = ShadowMachine.TestCase
-TestIsATableEverSilentlyStale.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=_quiet)
+TestIsATableEverSilentlyStale.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=_quiet)
 TestIsItTheSameInterpreted = InterpretedShadowMachine.TestCase
 TestIsItTheSameInterpreted.settings = settings(max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=_quiet)
 
 
 def test_would_a_stale_table_be_noticed():
-    """The same machine finds the design that does not write-protect guest tables; and it meets every outcome there is."""
+    """The same machine finds the design that does not write-protect guest tables (E1, K1)."""
+    sought = settings(TestIsATableEverSilentlyStale.settings, max_examples=200, report_multiple_bugs=False)
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(UntrackedShadowMachine, settings=settings(TestIsATableEverSilentlyStale.settings, max_examples=200))
-    assert {status for status, times in ShadowMachine.met.items() if times > 5} == {
-        XL_OK,
-        XL_MMIO,
-        XL_PAGE_FAULT,
-        XL_ACCESS_FAULT,
-        XL_TRACKED,
-    }
+        run_state_machine_as_test(UntrackedShadowMachine, settings=sought)
+
+
+def test_does_the_machine_meet_every_outcome():
+    """A state machine whose accesses all fault would prove nothing."""
+    ShadowMachine.met.clear()
+    run_state_machine_as_test(ShadowMachine, settings=settings(TestIsATableEverSilentlyStale.settings, max_examples=40))
+    often = {status for status, times in ShadowMachine.met.items() if times > 5}
+    assert often == {XL_OK, XL_MMIO, XL_PAGE_FAULT, XL_ACCESS_FAULT, XL_TRACKED}
 
 
 @pytest.mark.parametrize("access", [TLB_READ, TLB_WRITE, TLB_EXEC])

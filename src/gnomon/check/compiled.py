@@ -42,3 +42,18 @@ def call(typingctx, address, context, thread):
         return builder.call(function, [builder.inttoptr(args[1], pointer), args[2]])
 
     return types.int64(types.int64, types.int64, types.int64), build
+
+
+@intrinsic
+def prefetch(typingctx, address):
+    """Tell the CPU that the cache line at `address` will be read soon."""
+
+    def build(cgctx, builder, sig, args):
+        number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        hint = builder.module.declare_intrinsic(
+            "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        )
+        builder.call(hint, [builder.inttoptr(args[0], pointer), number(0), number(1), number(1)])
+        return cgctx.get_dummy_value()
+
+    return types.void(types.int64), build

@@ -188,7 +188,8 @@ class _Emitter:
         out(f"  {bit} = icmp ne i64 {self._read(function, op.args[0])}, 0")
         out(f"  br i1 {bit}, label %kept{n}, label %broken{n}")
         out(
-            f"broken{n}:\n  call void @set_violation(ptr %C, i64 3)\n  call void @set_line(ptr %C, i64 {op.place[1]})\n  ret i64 4\nkept{n}:"
+            f"broken{n}:\n  call void @set_violation(ptr %C, i64 3)\n"
+            f"  call void @set_line(ptr %C, i64 {op.place[1]})\n  ret i64 4\nkept{n}:"
         )
 
     def _call(self, function: Function, label: int, i: int) -> None:

@@ -89,6 +89,7 @@ class _Run:
         self.edge_ends, self.enabled = np.zeros(4096 if self.follow else 1, np.int64), np.zeros(4096 if self.follow else 1, np.uint32)
         self.current, self.following = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
         self.ends = np.zeros(64 * machine["slot_limit"] if outcomes else 0, np.int64)
+        self.staged, self.staging = np.zeros(3 * (search.STAGED + 18 * machine.threads), np.int64), np.zeros(1 << 14, np.int64)
         self.saved = np.zeros(machine.threads * machine.stride + 4096, np.int64)
         meta[F["capacity"]] = capacity
         meta[F["threads"]], meta[F["always"]] = machine.threads, len(scenario.always_properties)
@@ -112,10 +113,30 @@ class _Run:
             while True:
                 meta[F["limit"]] = meta[F["transitions"]] + CHUNK
                 search.expand(
-                    self.compiled.step, self.compiled.drain, machine.context, machine.blocks, machine.memory, machine.journal, machine.origin, machine.mask,
-                    self.current, self.following, self.table, self.extra, self.parents, self.actions, meta, machine.starts, self.saved,
-                    self.edges, self.edge_ends, self.enabled, self.ends,
-                )  # fmt: skip
+                    self.compiled.step,
+                    self.compiled.drain,
+                    machine.context,
+                    machine.blocks,
+                    machine.memory,
+                    machine.journal,
+                    machine.origin,
+                    machine.mask,
+                    self.current,
+                    self.following,
+                    self.staged,
+                    self.staging,
+                    self.table,
+                    self.extra,
+                    self.parents,
+                    self.actions,
+                    meta,
+                    machine.starts,
+                    self.saved,
+                    self.edges,
+                    self.edge_ends,
+                    self.enabled,
+                    self.ends,
+                )
                 stop = int(meta[F["stop"]])
                 if stop == search.SLOTS_FULL:
                     return "slots"
@@ -176,15 +197,18 @@ class _Run:
             self.table, self.extra = table, extra
             self.meta[F["capacity"]] = capacity
         elif stop == search.STATES_FULL:
-            self.parents, self.actions = _longer(self.parents), _longer(self.actions)
+            states = int(self.meta[F["states"]])
+            self.parents, self.actions = _longer(self.parents, states), _longer(self.actions, states)
             if self.follow:
-                self.edge_ends, self.enabled = _longer(self.edge_ends), _longer(self.enabled)
+                self.edge_ends, self.enabled = _longer(self.edge_ends, states), _longer(self.enabled, states)
         elif stop == search.TAIL_FULL:
-            self.following = _longer(self.following, 2)
+            self.following = _longer(self.following, int(self.meta[F["tail"]]), 2)
         elif stop == search.EDGES_FULL:
-            self.edges = _longer(self.edges)
+            self.edges = _longer(self.edges, int(self.meta[F["edges"]]))
+        elif stop == search.STAGING_FULL:
+            self.staging = _longer(self.staging, 0, 2)
         elif stop == search.ENDS_FULL:
-            self.ends = _longer(self.ends, 4)
+            self.ends = np.concatenate([self.ends, np.zeros(3 * len(self.ends), np.int64)])  # rows are read to their full length
 
     def schedule(self, state: int) -> list[int]:
         """The actions that lead from the initial state to state number `state`."""
@@ -225,9 +249,19 @@ class _Run:
         if machine.model == "tso":
             bounds["buffer"] = machine["buffer"]
         result = Result(
-            self.scenario.name, machine.model, verdict, states, int(meta[F["transitions"]]), int(meta[F["steps"]]), 0.0, int(meta[F["ends"]]),
-            bounds, digest=self.scenario.digest(), bytes_a_state=(self.table.nbytes + 5 * states) / states, **more,
-        )  # fmt: skip
+            self.scenario.name,
+            machine.model,
+            verdict,
+            states,
+            int(meta[F["transitions"]]),
+            int(meta[F["steps"]]),
+            0.0,
+            int(meta[F["ends"]]),
+            bounds,
+            digest=self.scenario.digest(),
+            bytes_a_state=(self.table.nbytes + 5 * states) / states,
+            **more,
+        )
         if self.outcomes:
             limit = machine["slot_limit"]
             for row in self.ends[: int(meta[F["ends"]]) * limit].reshape(-1, limit):
@@ -238,5 +272,8 @@ class _Run:
         return result
 
 
-def _longer(array, factor: float = 1.5):
-    return np.concatenate([array, np.zeros(int(len(array) * (factor - 1)), array.dtype)])
+def _longer(array, used: int, factor: float = 1.5):
+    """A longer array with the first `used` elements of `array`; the rest is not touched, so it costs nothing yet."""
+    made = np.empty(int(len(array) * factor), array.dtype)
+    made[:used] = array[:used]
+    return made

@@ -63,7 +63,7 @@ BYTE_ADDRESSED = {
     "amo_xor64": "fetch_xor",
 }
 NOTHING = ("rmb", "wmb", "barrier", "cpu_relax", "sched_yield", "futex_wake", "monotonic_ns", "cpu_ticks")
-"""Local and without effect here: TSO keeps loads in order and stores in order, the scheduler tries every order anyway, and time stands still."""
+"""Local and without effect here: TSO keeps loads and stores in order, the scheduler tries every order, and time stands still."""
 
 ARENA = object()
 

@@ -24,10 +24,12 @@ _SCRIPT = """
 const rows=[...document.querySelectorAll('tbody tr')],states=JSON.parse(document.getElementById('states').textContent);let at=0;
 function show(n){at=Math.max(0,Math.min(rows.length-1,n));rows.forEach((r,i)=>r.className=i==at?'now':i>at?'later':'');
 const before=at?states[at-1]:{};const box=document.getElementById('words');box.replaceChildren();
-for(const [k,v] of Object.entries(states[at])){const d=document.createElement('div');d.textContent=k+' = '+v;if(before[k]!==v)d.className='changed';box.append(d)}
+for(const [k,v] of Object.entries(states[at])){const d=document.createElement('div');
+d.textContent=k+' = '+v;if(before[k]!==v)d.className='changed';box.append(d)}
 rows[at].scrollIntoView({block:'nearest'})}
 document.getElementById('back').onclick=()=>show(at-1);document.getElementById('on').onclick=()=>show(at+1);
-onkeydown=e=>{if(e.key=='ArrowLeft'||e.key=='ArrowUp'){show(at-1);e.preventDefault()}if(e.key=='ArrowRight'||e.key=='ArrowDown'){show(at+1);e.preventDefault()}};
+onkeydown=e=>{if(e.key=='ArrowLeft'||e.key=='ArrowUp'){show(at-1);e.preventDefault()}
+if(e.key=='ArrowRight'||e.key=='ArrowDown'){show(at+1);e.preventDefault()}};
 show(0)
 """
 
@@ -74,4 +76,5 @@ def claims_page(rows) -> str:
 
 
 def _document(title: str, body: str) -> str:
-    return f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style><body>{body}</body></html>\n"
+    head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html lang=en>{head}<body>{body}</body></html>\n"

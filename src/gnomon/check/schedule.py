@@ -34,9 +34,22 @@ class Schedule(msgspec.Struct, forbid_unknown_fields=True):
         """A result that render() takes."""
         bounds = {"buffer": self.buffer} if self.model == "tso" else {}
         return Result(
-            self.scenario, self.model, "violated", 0, 0, 0, 0.0, 0, bounds, property=self.property, schedule=self.actions, loop=self.loop,
-            visible=frozenset(self.visible), reduced=self.reduced, digest=self.digest,
-        )  # fmt: skip
+            self.scenario,
+            self.model,
+            "violated",
+            0,
+            0,
+            0,
+            0.0,
+            0,
+            bounds,
+            property=self.property,
+            schedule=self.actions,
+            loop=self.loop,
+            visible=frozenset(self.visible),
+            reduced=self.reduced,
+            digest=self.digest,
+        )
 
 
 def save(path: Path, result: Result, options: dict[str, str] | None = None) -> None:
@@ -44,9 +57,18 @@ def save(path: Path, result: Result, options: dict[str, str] | None = None) -> N
     if not result.violated:
         raise ScheduleError(f"{result.scenario} is {result.verdict}: there is no counterexample to save")
     made = Schedule(
-        __version__, result.scenario, options or {}, result.model, result.reduced, result.bounds.get("buffer", 0), sorted(result.visible),
-        result.property, result.digest, result.schedule, result.loop,
-    )  # fmt: skip
+        __version__,
+        result.scenario,
+        options or {},
+        result.model,
+        result.reduced,
+        result.bounds.get("buffer", 0),
+        sorted(result.visible),
+        result.property,
+        result.digest,
+        result.schedule,
+        result.loop,
+    )
     with open(path, "xb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
 
@@ -64,6 +86,7 @@ def check_fresh(schedule: Schedule, scenario: Scenario) -> None:
     scenario.program()
     if scenario.digest() != schedule.digest:
         raise ScheduleError(
-            f"the schedule of {schedule.scenario} was found in other sources: digest {schedule.digest[:12]}, now {scenario.digest()[:12]}\n\n"
+            f"the schedule of {schedule.scenario} was found in other sources: "
+            f"digest {schedule.digest[:12]}, now {scenario.digest()[:12]}\n\n"
             f"hint: search again with `gnomon check {schedule.scenario} --model {schedule.model}`"
         )

@@ -1,7 +1,7 @@
 """search: breadth first over all orders of steps and drains, natively, in chunks that a Python loop drives (explore.py).
 
-A record of the frontier is [length, first, second, n, (i, word) * n, (slot, word) …]: fingerprint, the words of the thread blocks that
-are not 0, the slots that differ from the initial state. Most registers are dead at any time, so this is a fraction of a state.
+A record of the frontier is [length, first, second, middle, numbered words …]: fingerprint; up to `middle` the words of the thread
+blocks that are not 0, then the slots that differ from the initial state. Most registers are dead at any time.
 Actions are numbers: thread * 2 + 1 for a drain, thread * 2 + 32 * choice for a step.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnomon.check.compiled import call, native
+from gnomon.check.compiled import call, native, prefetch
 from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
-from gnomon.check.visited import find, mix_first, mix_second
+from gnomon.check.visited import find, mix_first, mix_second, place
 
 SLOTS, FULL, JOURNALED, STRIDE, PEEK, FANOUT, CHOICE = (AT[n] for n in ("slots", "full", "journaled", "stride", "peek", "fanout", "choice"))
 VALUE, TSO, AT_SLOT_LIMIT = AT["value"], AT["tso"], AT["slot_limit"]
@@ -51,10 +51,14 @@ F = {name: i for i, name in enumerate(FIELDS)}
     STATES_FULL,
     EDGES_FULL,
     ENDS_FULL,
-) = range(12)
+    STAGING_FULL,
+) = range(13)
 MERGE_LIMIT = 512
 """Invisible accesses that one step swallows; a loop of them without end becomes a scheduling point every so often."""
 MEMORY_KEY = 1 << 20
+SHORT = 1 << 46
+STAGED = 24
+"""Successors that wait together until their entries of the visited set have come from memory."""
 
 CURSOR, END, TAIL, INDEX, STATES, TRANSITIONS, STEPS, ENDS, STOP = range(9)
 PARENT, ACTION, PROPERTY, CAPACITY, LIMIT, THREADS, ALWAYS, ATEND, EDGES, WAITING = range(9, 19)
@@ -114,20 +118,27 @@ def undo(C, M, journal, down_to):
 
 
 @native
+def put(to, n, which, word):
+    """Append a numbered word: in one word if it is shorter than 47 bits, else in two. Returns the new end."""
+    if -SHORT <= word < SHORT:
+        to[n] = word << 16 | which << 1
+        return n + 1
+    to[n] = which << 1 | 1
+    to[n + 1] = word
+    return n + 2
+
+
+@native
 def pack(to, at, first, second, R, words, M, origin, slots):
     """Write the present state as a record at `at`. Returns where the next record begins."""
     n = at + 4
     for i in range(words):
         if R[i] != 0:
-            to[n] = i
-            to[n + 1] = R[i]
-            n += 2
-    to[at + 3] = (n - at - 4) // 2
+            n = put(to, n, i, R[i])
+    to[at + 3] = n - at
     for i in range(slots):
         if M[i] != origin[i]:
-            to[n] = i
-            to[n + 1] = M[i]
-            n += 2
+            n = put(to, n, i, M[i])
     to[at] = n - at
     to[at + 1] = np.int64(first)
     to[at + 2] = np.int64(second)
@@ -135,19 +146,53 @@ def pack(to, at, first, second, R, words, M, origin, slots):
 
 
 @native
-def unpack(record, at, length, R, words, M, origin, slots):
+def scatter(record, n, end, to):
+    """Store the numbered words of record[n:end] where they belong."""
+    while n < end:
+        which = (record[n] >> 1) & 0x7FFF
+        if record[n] & 1:
+            n += 1
+            to[which] = record[n]
+        else:
+            to[which] = record[n] >> 16
+        n += 1
+
+
+@native
+def unpack(record, at, R, words, M, origin, slots):
     """Make the state of a record the present one."""
     for i in range(words):
         R[i] = 0
     for i in range(slots):
         M[i] = origin[i]
-    n = at + 4
-    for _ in range(record[at + 3]):
-        R[record[n]] = record[n + 1]
-        n += 2
-    while n < at + length:
-        M[record[n]] = record[n + 1]
-        n += 2
+    scatter(record, at + 4, at + record[at + 3], R)
+    scatter(record, at + record[at + 3], at + record[at], M)
+
+
+@native
+def settle(table, extra, parents, actions, following, meta, staged, count, staging, edges, record_progress):
+    """Look the staged successors up, and give those that are new a number and a place in the next level."""
+    for k in range(count):
+        parent, action, at = staged[3 * k], staged[3 * k + 1], staged[3 * k + 2]
+        first, second = np.uint64(staging[at + 1]), np.uint64(staging[at + 2])
+        entry = find(table, meta[CAPACITY], first, second)
+        if entry < 0:
+            entry = -1 - entry
+            table[2 * entry] = first
+            table[2 * entry + 1] = second
+            number = meta[STATES]
+            if record_progress:
+                extra[entry] = number
+            parents[number] = parent
+            actions[number] = action
+            meta[STATES] += 1
+            tail = meta[TAIL]
+            for i in range(staging[at]):
+                following[tail + i] = staging[at + i]
+            meta[TAIL] = tail + staging[at]
+        if record_progress:
+            edges[meta[EDGES]] = np.int64(extra[entry]) * 256 + action
+            meta[EDGES] += 1
 
 
 @native
@@ -162,6 +207,8 @@ def expand(
     mask,
     current,
     following,
+    staged,
+    staging,
     table,
     extra,
     parents,
@@ -180,28 +227,40 @@ def expand(
     threads = meta[THREADS]
     words = threads * stride
     record_progress = len(edge_ends) > 1
+    table_at = table.ctypes.data
+    count = room = 0
+    meta[STOP] = LEVEL_DONE
     while meta[CURSOR] < meta[END]:
+        ahead = STAGED + threads * 18
+        record = 4 + 2 * (words + C[SLOTS] + 64)
         if meta[TRANSITIONS] >= meta[LIMIT]:
             meta[STOP] = GO_ON
-            return
-        fanout_room = threads * 18
-        if (meta[STATES] + fanout_room) * 100 > meta[CAPACITY] * 88:
+        elif (meta[STATES] + ahead) * 100 > meta[CAPACITY] * 88:
             meta[STOP] = TABLE_FULL
-            return
-        if meta[STATES] + fanout_room > len(parents):
+        elif meta[STATES] + ahead > len(parents):
             meta[STOP] = STATES_FULL
-            return
-        if meta[TAIL] + fanout_room * (4 + 2 * (words + C[SLOTS] + 64)) > len(following):
+        elif meta[TAIL] + ahead * record > len(following):
             meta[STOP] = TAIL_FULL
-            return
-        if record_progress and meta[EDGES] + fanout_room > len(edges):
+        elif record_progress and meta[EDGES] + ahead > len(edges):
             meta[STOP] = EDGES_FULL
-            return
+        elif ahead * record > len(staging) or 3 * ahead > len(staged):
+            meta[STOP] = STAGING_FULL
+        if meta[STOP] != LEVEL_DONE:
+            break
         cursor = meta[CURSOR]
         length = current[cursor]
         first, second = np.uint64(current[cursor + 1]), np.uint64(current[cursor + 2])
-        unpack(current, cursor, length, R, words, M, origin, C[SLOTS])
+        unpack(current, cursor, R, words, M, origin, C[SLOTS])
         C[JOURNALED] = 0
+        for observer in range(meta[ALWAYS]):
+            C[PEEK] = 0
+            if observe(step, C, R, at, threads + observer, starts[observer]) == 0:
+                meta[STOP] = BROKEN_ALWAYS
+                meta[PARENT] = meta[INDEX]
+                meta[ACTION] = -1
+                meta[PROPERTY] = observer
+                return
+            undo(C, M, journal, 0)
         successors = 0
         active = 0
         for actor in range(2 * threads):
@@ -260,36 +319,20 @@ def expand(
                         b ^= mix_second(key, after) ^ mix_second(key, before)
                     saved[words + j] = now
                     M[slot] = old
-                entry = find(table, meta[CAPACITY], a, b)
-                if entry < 0:
-                    entry = -1 - entry
-                    table[2 * entry] = a
-                    table[2 * entry + 1] = b
-                    number = meta[STATES]
-                    if record_progress:
-                        extra[entry] = number
-                    parents[number] = meta[INDEX]
-                    actions[number] = action
-                    meta[STATES] += 1
-                    changes = C[JOURNALED]
-                    for j in range(changes):
-                        M[journal[2 * j]] = saved[words + j]
-                    meta[TAIL] = pack(following, meta[TAIL], a, b, R, words, M, origin, C[SLOTS])
-                    for observer in range(meta[ALWAYS]):
-                        C[PEEK] = 0
-                        if observe(step, C, R, at, threads + observer, starts[observer]) == 0:
-                            meta[STOP] = BROKEN_ALWAYS
-                            meta[PARENT] = number
-                            meta[ACTION] = -1
-                            meta[PROPERTY] = observer
-                            return
-                    undo(C, M, journal, 0)
-                if record_progress:
-                    edges[meta[EDGES]] = np.int64(extra[entry]) * 256 + action
-                    meta[EDGES] += 1
+                prefetch(table_at + 16 * place(meta[CAPACITY], a))
+                for j in range(C[JOURNALED]):
+                    M[journal[2 * j]] = saved[words + j]
+                k = 3 * count
+                staged[k], staged[k + 1], staged[k + 2] = meta[INDEX], action, room
+                room = pack(staging, room, a, b, R, words, M, origin, C[SLOTS])
+                count += 1
+                undo(C, M, journal, 0)
                 C[JOURNALED] = 0
                 for i in range(lo, hi):
                     R[i] = saved[i]
+        if count >= STAGED or record_progress:
+            settle(table, extra, parents, actions, following, meta, staged, count, staging, edges, record_progress)
+            count = room = 0
         if record_progress:
             edge_ends[meta[INDEX]] = meta[EDGES]
             enabled[meta[INDEX]] = active
@@ -301,7 +344,7 @@ def expand(
             if done:
                 if (meta[ENDS] + 1) * C[AT_SLOT_LIMIT] > len(ends) and len(ends):
                     meta[STOP] = ENDS_FULL
-                    return
+                    break
                 if len(ends):
                     for i in range(C[SLOTS]):
                         ends[meta[ENDS] * C[AT_SLOT_LIMIT] + i] = M[i] ^ origin[i]
@@ -323,7 +366,4 @@ def expand(
                 return
         meta[CURSOR] = cursor + length
         meta[INDEX] += 1
-    meta[STOP] = LEVEL_DONE
-
-
-AT_SLOT_LIMIT = AT["slot_limit"]
+    settle(table, extra, parents, actions, following, meta, staged, count, staging, edges, record_progress)

@@ -42,9 +42,15 @@ def mix_second(key, value):
 
 
 @native
+def place(capacity, first):
+    """Entry where the search for a fingerprint begins. It grows with the fingerprint, so that rehash() reads and writes in order."""
+    return np.int64(((first >> S32) * np.uint64(capacity)) >> S32)
+
+
+@native
 def find(table, capacity, first, second):
     """Entry of this fingerprint, or the free entry where it belongs as -1 - entry."""
-    at = np.int64(((first >> S32) * np.uint64(capacity)) >> S32)
+    at = place(capacity, first)
     while True:
         a = table[2 * at]
         b = table[2 * at + 1]

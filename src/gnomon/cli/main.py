@@ -47,6 +47,10 @@ COMMANDS = {
     "stop": ("act:stop", "End a machine."),
     "discard": ("act:discard", "In doubt, decide that the other side owns a machine, and end it here."),
     "demo": ("demo:demo", "Watch a guest move between two processes while it writes memory."),
+    "check": ("check_commands:check", "Explore every interleaving of a scenario: proved, violated or bounded."),
+    "claims": ("check_commands:claims", "What the explorer says of the claims of the 2013 thread."),
+    "replay": ("check_commands:replay", "Step through a counterexample that check has saved."),
+    "litmus": ("check_commands:litmus", "Run herd's x86 litmus tests: Never, Sometimes or Always."),
     "bench": ("bench:bench", "Measure, as ratios in one run."),
 }
 """Where each command is, and its line in the overview: imported only when it is called."""

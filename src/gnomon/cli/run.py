@@ -18,13 +18,14 @@ FLUSH = 0.3
 
 
 def run(
-    elf: Annotated[str, Parameter(help="The guest: a file, or the name of one that comes with Gnomon, such as `dirty`.")],
+    elf: Annotated[str, Parameter(help="The guest: an ELF, a Linux Image, or the name of one that comes with Gnomon, such as `dirty`.")],
     /,
     *,
     harts: Annotated[int, Parameter(help=f"How many harts, 1 to {HARTS_MOST}.")] = 1,
     memory: Annotated[str, Parameter(help="Its RAM: 128M, 1G.")] = "128M",
     name: Annotated[str | None, Parameter(help="A name, under which the other commands reach it.")] = None,
     append: Annotated[str, Parameter(help="The guest's boot arguments.")] = "",
+    initrd: Annotated[Path | None, Parameter(help="A ramdisk for a Linux guest.")] = None,
     start: Annotated[
         Literal["auto", "m", "s"], Parameter(help="The mode it starts in: auto takes S with SBI where the ELF asks for it.")
     ] = "auto",
@@ -42,7 +43,7 @@ def run(
         machine = make_machine(size, harts, name=name, console=output)
         hosted.adopt(machine)
         try:
-            machine.load(str(file), bootargs=append, start=start)
+            machine.load(str(file), bootargs=append, start=start, initrd=initrd)
         except (ValueError, OSError) as error:
             raise GnomonError(f"{file.name} cannot be loaded: {error}") from None
         feed(machine.send_console)

@@ -13,8 +13,9 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
 import msgspec
@@ -27,6 +28,9 @@ from gnomon.migrate.channel import TIMEOUT, Channel, Lost, Refused, listen, show
 from gnomon.migrate.handover import Destination, Event
 from gnomon.migrate.source import Cancelled
 from gnomon.migrate.wire import BATCH, PAGE, Type, WireError
+
+AHEAD = 4
+"""Batches that may have arrived and are not written yet: memory that is touched for the first time stops the writer now and then."""
 
 HARTS_MOST = 64
 LEAST_SHADOW_PAGES = 64
@@ -121,9 +125,9 @@ class Reception:
         self._make = make
         self._cancel = cancel
         self._writer = ThreadPoolExecutor(1, "gnomon-write")
-        self._writing: Future | None = None
+        self._writing: deque[Future] = deque()
         self._written: np.ndarray | None = None
-        self._buffers = [np.empty(BATCH * PAGE, np.uint8) for _ in range(2)]
+        self._buffers = [np.empty(BATCH * PAGE, np.uint8) for _ in range(AHEAD)]
         self._turn = 0
         self._state_digest = ""
         self._rounds = 0
@@ -220,15 +224,15 @@ class Reception:
             after = -1
 
     def _take(self, header: wire.Header, after: int) -> wire.Index:
-        """Receive one batch; it is checked and written while the next one comes in."""
+        """Receive one batch; it is checked and written while the next ones come in."""
         channel = self.channel
         index = wire.unpack_index(header, memoryview(channel.head(header)), self.machine.pages, after)
-        buffer = memoryview(self._buffers[self._turn % 2])[: header.length - header.head]
+        self._written_out(AHEAD - 1)
+        buffer = memoryview(self._buffers[self._turn % AHEAD])[: header.length - header.head]
         self._turn += 1
         channel.body(buffer)
         self._bytes += wire.HEADER.size + header.length
-        self._written_out()
-        self._writing = self._writer.submit(self._write, header, index, buffer)
+        self._writing.append(self._writer.submit(self._write, header, index, buffer))
         return index
 
     def _write(self, header: wire.Header, index: wire.Index, data: memoryview) -> None:
@@ -245,10 +249,10 @@ class Reception:
         if len(cleared):
             self.machine.clear_pages(cleared)
 
-    def _written_out(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+    def _written_out(self, but: int = 0) -> None:
+        """Wait until all batches but so many are in the guest's memory."""
+        while len(self._writing) > but:
+            self._writing.popleft().result()
 
     def _check_state(self, state: bytes, pages: int) -> None:
         if pages or not self._rounds:
@@ -287,8 +291,7 @@ class Reception:
             side.on(Event.LOST)
             self.channel.close()
             raise self._in_doubt(error, arrival) from error
-        if self._writing is not None:
-            self._writing.exception()
+        wait(self._writing)
         if self.machine is not None:
             self.machine.stop()
         if side.state is Destination.OWNER:

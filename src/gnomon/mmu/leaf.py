@@ -13,7 +13,18 @@ from gnomon.mmu.fast_fault import make_writable
 from gnomon.mmu.rmap import rmap_add
 from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slot import backing_fault, mark_dirty
-from gnomon.mmu.spte import MMU_WRITABLE, PFN_MASK, PRESENT, WRITABLE, make_leaf, make_nonleaf, spte_table
+from gnomon.mmu.spte import (
+    EXECUTABLE,
+    MMU_WRITABLE,
+    PFN_MASK,
+    PRESENT,
+    READABLE,
+    USER,
+    WRITABLE,
+    make_leaf,
+    make_nonleaf,
+    spte_table,
+)
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vm import VM
 from gnomon.mmu.zap import flush_if_stale, zap_spte
@@ -40,7 +51,7 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
     if read_once(m, vm + VM.logging) and wanted != TLB_WRITE:
         spte = spte & ~WRITABLE  # the first store will say so by itself
     old = read_once(m, at)
-    if old & PRESENT and (old & PFN_MASK != spte & PFN_MASK or old & ~spte & MMU_WRITABLE):
+    if old & PRESENT and (old & PFN_MASK != spte & PFN_MASK or old & ~spte & (MMU_WRITABLE | READABLE | EXECUTABLE | USER)):
         zap_spte(m, vm, t, at)  # another page, or less may be done to it than before
         flush_if_stale(m, vm, 1)
         old = 0
