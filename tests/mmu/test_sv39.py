@@ -234,9 +234,9 @@ def test_would_a_stale_table_be_noticed():
 def test_does_the_machine_meet_every_outcome():
     """A state machine whose accesses all fault would prove nothing."""
     ShadowMachine.met.clear()
-    run_state_machine_as_test(ShadowMachine, settings=settings(TestIsATableEverSilentlyStale.settings, max_examples=40))
-    often = {status for status, times in ShadowMachine.met.items() if times > 5}
-    assert often == {XL_OK, XL_MMIO, XL_PAGE_FAULT, XL_ACCESS_FAULT, XL_TRACKED}
+    sought = settings(TestIsATableEverSilentlyStale.settings, max_examples=100, derandomize=True, database=None)
+    run_state_machine_as_test(ShadowMachine, settings=sought)
+    assert set(ShadowMachine.met) == {XL_OK, XL_MMIO, XL_PAGE_FAULT, XL_ACCESS_FAULT, XL_TRACKED}
 
 
 @pytest.mark.parametrize("access", [TLB_READ, TLB_WRITE, TLB_EXEC])

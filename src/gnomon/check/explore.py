@@ -23,6 +23,8 @@ from gnomon.check.visited import rehash
 CHUNK = 200_000
 """Transitions between two looks at the clock, memory and Ctrl-C: well under a second."""
 GIB = 1 << 30
+SEGMENT = 1 << 21
+"""Words of a piece of frontier; only what is written of it takes memory."""
 
 
 def explore(
@@ -87,7 +89,10 @@ class _Run:
         self.parents, self.actions = np.zeros(4096, np.uint32), np.zeros(4096, np.uint8)
         self.edges = np.zeros(16384 if self.follow else 1, np.int64)
         self.edge_ends, self.enabled = np.zeros(4096 if self.follow else 1, np.int64), np.zeros(4096 if self.follow else 1, np.uint32)
-        self.current, self.following = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
+        self.segments: list[np.ndarray] = []  # of the frontier, free to use again
+        self.waiting: list[tuple[np.ndarray, int]] = []  # segments of this level behind the current one, with their ends
+        self.written: list[tuple[np.ndarray, int]] = []  # full segments of the next level
+        self.current, self.following = self._segment(), self._segment()
         self.ends = np.zeros(64 * machine["slot_limit"] if outcomes else 0, np.int64)
         self.staged, self.staging = np.zeros(3 * (search.STAGED + 18 * machine.threads), np.int64), np.zeros(1 << 14, np.int64)
         self.saved = np.zeros(machine.threads * machine.stride + 4096, np.int64)
@@ -101,7 +106,6 @@ class _Run:
         meta[F["end"]] = end
         self.table[2 * (-1 - search.find(self.table, capacity, np.uint64(0), np.uint64(1))) + 1] = 1
         meta[F["states"]] = 1
-        self.levels = 0
         self.result: Result | None = None
 
     def finish(self) -> str:
@@ -145,7 +149,7 @@ class _Run:
                 if stop in (search.BROKEN_STEP, search.BROKEN_ALWAYS, search.BROKEN_END, search.DEADLOCK):
                     self.result = self._violated(stop)
                     return ""
-                if stop == search.LEVEL_DONE and not self._next_level():
+                if stop == search.LEVEL_DONE and not self._next_segment():
                     self.result = self._exhausted()
                     return ""
                 self._grow(stop)
@@ -168,25 +172,36 @@ class _Run:
 
     def bytes(self) -> int:
         """Memory of the search's tables."""
-        arrays = (
-            self.table,
-            self.extra,
-            self.parents,
-            self.actions,
-            self.edges,
-            self.edge_ends,
-            self.enabled,
-            self.current,
-            self.following,
-        )
-        return sum(a.nbytes for a in arrays)
+        arrays = (self.table, self.extra, self.parents, self.actions, self.edges, self.edge_ends, self.enabled, *self.segments)
+        written = sum(end for _, end in self.waiting + self.written) + int(self.meta[F["end"]] + self.meta[F["tail"]])
+        return sum(a.nbytes for a in arrays) + 8 * written
 
-    def _next_level(self) -> bool:
+    def _segment(self) -> np.ndarray:
+        """A piece of frontier, an old one if there is one: memory that was touched before costs the host nothing."""
+        if self.segments:
+            return self.segments.pop()
+        machine = self.machine
+        record = 4 + 2 * (machine.threads * machine.stride + machine["slot_limit"] + 64)
+        return np.empty(max(SEGMENT, 2 * record * (search.STAGED + 18 * machine.threads)), np.int64)
+
+    def _put_segment_aside(self) -> None:
+        self.written.append((self.following, int(self.meta[F["tail"]])))
+        self.following = self._segment()
+        self.meta[F["tail"]] = 0
+
+    def _next_segment(self) -> bool:
+        """Make the next piece of this level, or the first of the next level, the current one. False when there is none."""
         meta = self.meta
-        self.levels += 1
-        self.current, self.following = self.following, self.current
-        meta[F["cursor"]], meta[F["end"]], meta[F["tail"]] = 0, meta[F["tail"]], 0
-        return meta[F["end"]] > 0
+        self.segments.append(self.current)
+        if not self.waiting:
+            if meta[F["tail"]]:
+                self._put_segment_aside()
+            self.waiting, self.written = self.written, []
+        if not self.waiting:
+            return False
+        self.current, end = self.waiting.pop(0)
+        meta[F["cursor"]], meta[F["end"]] = 0, end
+        return True
 
     def _grow(self, stop: int) -> None:
         if stop == search.TABLE_FULL:
@@ -202,7 +217,7 @@ class _Run:
             if self.follow:
                 self.edge_ends, self.enabled = _longer(self.edge_ends, states), _longer(self.enabled, states)
         elif stop == search.TAIL_FULL:
-            self.following = _longer(self.following, int(self.meta[F["tail"]]), 2)
+            self._put_segment_aside()
         elif stop == search.EDGES_FULL:
             self.edges = _longer(self.edges, int(self.meta[F["edges"]]))
         elif stop == search.STAGING_FULL:

@@ -11,7 +11,7 @@ Guarantees K1  no spte made from an entry outlives a store to it (until SFENCE.V
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import fetch_add, read_once, write_once
+from gnomon.lang.atomics import fetch_add, mb, read_once, write_once
 from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, hash_head
 from gnomon.mmu.slot import backing, index_of_frame, mark_dirty, slot_index
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
@@ -85,3 +85,15 @@ def zap_guest_table(m, vm, t, index):
             zapped = prepare_zap(m, vm, t, sp, zapped)
         sp = following
     return commit_zap(m, vm, t, zapped)
+
+
+@kernel
+def host_stored(m, vm, t, gpa, size):
+    """Firmware or a device stored `size` bytes at RAM address `gpa`, in one page: log it, zap what was made from the old bytes."""
+    index = slot_index(m, vm, gpa)
+    mb()  # pairs with the mb of track_page(): it sees our store when it reads the table, or we see its count (I-15)
+    if read_once(m, read_once(m, vm + VM.tracked) + index):
+        spin_lock(m, vm + VM.mmu_lock)
+        zap_entries(m, vm, t, index, gpa & 4095, size)
+        spin_unlock(m, vm + VM.mmu_lock)
+    return mark_dirty(m, vm, index)

@@ -25,6 +25,8 @@ XL_PAGE_FAULT = 2
 XL_ACCESS_FAULT = 3
 XL_TRACKED = 4
 XL_NOMEM = 5
+TRANSLATE_TRIES = 64
+"""Faults fixed in vain before the hart is let go to look at its requests."""
 
 
 @kernel
@@ -82,7 +84,7 @@ def mmu_translate(m, v, va, access):
     regime = read_once(m, v + VCPU.data_regime)
     if access == TLB_EXEC:
         regime = read_once(m, v + VCPU.fetch_regime)
-    while True:
+    for _ in range(TRANSLATE_TRIES):
         if hardware_walk(m, v, va, access, regime) == 0:
             return XL_OK
         guest_exit(m, v)
@@ -101,3 +103,4 @@ def mmu_translate(m, v, va, access):
             return XL_TRACKED
         if result == GUEST_NO_MEMORY:
             return XL_NOMEM
+    return XL_OK  # others undo it faster than we do it: let the hart look at its requests, and call again

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import load_acquire, read_once, store_release, write_once
+from gnomon.lang.host import futex_wait
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 from gnomon.vm.devices import DEV, INPUT_CHARS, OUTPUT_CHARS
+
+ROOM_WAIT_NS = 500_000
 
 
 @kernel
@@ -24,6 +27,15 @@ def console_put(m, vm, character):
         store_release(m, vm + DEV.output_head, head + 1)
     spin_unlock(m, vm + DEV.uart_lock)
     return space
+
+
+@kernel
+def console_put_waiting(m, vm, character):
+    """Append to the output, waiting for room while the console thread drains it: it does so also while the harts are paused."""
+    while console_put(m, vm, character) == 0:
+        tail = vm + DEV.output_tail
+        futex_wait(m, tail, read_once(m, tail), ROOM_WAIT_NS)
+    return 0
 
 
 @kernel(entry=True)

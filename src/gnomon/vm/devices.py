@@ -1,6 +1,6 @@
 """devices: the words of a machine that belong to its devices, at vm + VM_DEVICES. Layout and addresses are QEMU's `virt` machine.
 
-    0x0010_0000  test finisher        0x0200_0000  CLINT        0x1000_0000  16550 UART        0x8000_0000  RAM
+0x0010_0000  test finisher        0x0200_0000  CLINT        0x1000_0000  16550 UART        0x8000_0000  RAM
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import shr
 from gnomon.lang.atomics import cmpxchg, read_once
 from gnomon.lang.guest_memory import load8, load64, store64
-from gnomon.mmu.slot import backing, mark_dirty, slot_index
-from gnomon.vm.console import console_put
+from gnomon.mmu.slot import backing, slot_index
+from gnomon.mmu.track import host_stored
+from gnomon.vm.console import console_put_waiting
 from gnomon.vm.devices import DEV, RAM_BASE
 
 FINISHER_PASS, FINISHER_FAIL, FINISHER_RESET = 0x5555, 0x3333, 0x7777
@@ -52,7 +53,7 @@ def ram_byte(m, vm, gpa):
 
 
 @kernel
-def htif_syscall(m, vm, block):
+def htif_syscall(m, vm, t, block):
     """Serve the system call described at guest physical address `block`."""
     at = ram_byte(m, vm, block)
     if at < 0 or block & 31:
@@ -68,14 +69,14 @@ def htif_syscall(m, vm, block):
         for n in range(length):
             character = ram_byte(m, vm, start + n)
             if character >= 0:
-                console_put(m, vm, load8(m, character))
+                console_put_waiting(m, vm, load8(m, character))
         store64(m, at, length)
-        mark_dirty(m, vm, slot_index(m, vm, block))
+        host_stored(m, vm, t, block, 8)
     return 0
 
 
 @kernel
-def htif_poll(m, vm):
+def htif_poll(m, vm, t):
     """Look at tohost, serve what it asks and answer in fromhost. Returns 1 if there was something."""
     offset = read_once(m, vm + DEV.htif_tohost)
     tohost = ram_byte(m, vm, RAM_BASE + offset)
@@ -90,15 +91,14 @@ def htif_poll(m, vm):
         end_machine(m, vm, payload >> 1)
         return 1
     if device == 1 and shr(word, 48) & 255 == 1:
-        if console_put(m, vm, payload) == 0:
-            return 0
+        console_put_waiting(m, vm, payload)
     elif device == 0:
-        htif_syscall(m, vm, payload)
+        htif_syscall(m, vm, t, payload)
     store64(m, tohost, 0)
-    mark_dirty(m, vm, slot_index(m, vm, RAM_BASE + offset))
+    host_stored(m, vm, t, RAM_BASE + offset, 8)
     answer = read_once(m, vm + DEV.htif_fromhost)
     fromhost = ram_byte(m, vm, RAM_BASE + answer)
     if answer >= 0 and fromhost >= 0:
         store64(m, fromhost, 1 if device == 0 else word)
-        mark_dirty(m, vm, slot_index(m, vm, RAM_BASE + answer))
+        host_stored(m, vm, t, RAM_BASE + answer, 8)
     return 1

@@ -24,26 +24,15 @@ from gnomon.hart.state import HART
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once
 from gnomon.lang.guest_memory import load8, store8
-from gnomon.lang.host import futex_wait
-from gnomon.mmu.slot import mark_dirty, slot_index
+from gnomon.mmu.slot import slot_index
+from gnomon.mmu.track import host_stored
 from gnomon.mmu.vcpu import VCPU
-from gnomon.vm.console import console_get, console_has_input, console_put
-from gnomon.vm.devices import DEV
+from gnomon.vm.console import console_get, console_has_input, console_put_waiting
 from gnomon.vm.finish import end_machine, ram_byte
 
 MAX_SLEEP_NS = 20_000_000
-ROOM_WAIT_NS = 500_000
 MAX_TRANSFER = 512
 """Bytes of one DBCN call that are served; the guest asks again for the rest."""
-
-
-@kernel
-def put_waiting(m, vm, character):
-    """Put a character, waiting for room while the console thread drains."""
-    while console_put(m, vm, character) == 0:
-        tail = vm + DEV.output_tail
-        futex_wait(m, tail, read_once(m, tail), ROOM_WAIT_NS)
-    return 0
 
 
 @kernel
@@ -58,7 +47,7 @@ def dbcn_write(m, vm, v):
         if slot_index(m, vm, start + done) < 0:
             return sbi_answer(m, v, SBI_ERR_INVALID_PARAM, 0)
         at = ram_byte(m, vm, start + done)
-        put_waiting(m, vm, load8(m, at) if at >= 0 else 0)
+        console_put_waiting(m, vm, load8(m, at) if at >= 0 else 0)
         done += 1
     return sbi_answer(m, v, 0, done)
 
@@ -76,7 +65,7 @@ def dbcn_read(m, vm, v):
         if at < 0:
             return sbi_answer(m, v, SBI_ERR_INVALID_PARAM, 0)
         store8(m, at, console_get(m, vm))
-        mark_dirty(m, vm, slot_index(m, vm, start + done))
+        host_stored(m, vm, read_once(m, v + VCPU.thread), start + done, 1)
         done += 1
     return sbi_answer(m, v, 0, done)
 
@@ -87,7 +76,7 @@ def serve_sbi(m, v):
     vm = read_once(m, v + VCPU.vm)
     status = sbi_call(m, v)
     if status == SBI_PUTCHAR:
-        put_waiting(m, vm, read_once(m, v + HART.sbi_value))
+        console_put_waiting(m, vm, read_once(m, v + HART.sbi_value))
     elif status == SBI_GETCHAR:
         sbi_answer_legacy(m, v, console_get(m, vm))
     elif status == SBI_WRITE:

@@ -33,7 +33,7 @@ from gnomon.vm.image import Segment, read_image
 from gnomon.vm.statistics import statistics
 
 LEAST_MEMORY = 1 << 20
-MOST_MEMORY = 256 << 30
+MOST_MEMORY = 128 << 30
 TREE_ROOM = 2 << 20
 SHADOW_PERMILLE = 20
 LEAST_SHADOW_PAGES = 64

@@ -70,8 +70,8 @@ def vcpu_run(m, v):
             return RUN_NOMEM
         elif code == EXIT_REQUEST and read_once(m, v + VCPU.requests) & REQ_PAUSE:
             return RUN_REQUEST
-        if read_once(m, vm + DEV.htif_tohost) >= 0:
-            htif_poll(m, vm)
+        if read_once(m, vm + DEV.htif_tohost) >= 0 and read_once(m, v + VCPU.hart_id) == 0:  # one hart, or requests are served twice
+            htif_poll(m, vm, read_once(m, v + VCPU.thread))
         if read_once(m, vm + DEV.ended):
             return RUN_ENDED
         if read_once(m, vm + DEV.throttle):

@@ -125,6 +125,13 @@ def enough(same_bits: bool, same_frame: bool):
     return build
 
 
-register(Entry("recheck/same-value", "C13: bits and frame the same: the recheck passes and a middle spte loses W for ever", enough(True, True), witness=True))
+register(
+    Entry(
+        "recheck/same-value",
+        "C13: bits and frame the same: the recheck passes and a middle spte loses W for ever",
+        enough(True, True),
+        witness=True,
+    )
+)
 register(Entry("recheck/same-bits", "C13: the same bits alone do no harm: the frames differ", enough(True, False)))
 register(Entry("recheck/same-frame", "C13: the same frame alone does no harm: LEVEL and MMU_W differ", enough(False, True)))

@@ -21,7 +21,7 @@ from gnomon.mmu.leaf import direct_child, link_child
 from gnomon.mmu.rmap import spte_protect
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slow_fault import direct_fault
-from gnomon.mmu.spte import HOST_WRITABLE, LARGE, LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, WRITABLE, spte_table
+from gnomon.mmu.spte import HOST_WRITABLE, LARGE, LEVEL_MASK, LEVEL_SHIFT, MMU_WRITABLE, PFN_MASK, PRESENT, WRITABLE, spte_table
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm import VM
@@ -62,6 +62,17 @@ def protect_any(m, at, kind):
     while True:
         spte = read_once(m, at)
         if spte & PRESENT == 0 or spte & WRITABLE == 0:
+            return 0
+        if cmpxchg(m, at, spte, spte & ~WRITABLE) == spte:
+            return 1
+
+
+@kernel
+def protect_mmu_writable(m, at, kind):
+    """spte_protect() with today's one-bit guard: the value must carry MMU_W and not be large; its level is not looked at."""
+    while True:
+        spte = read_once(m, at)
+        if spte & (PRESENT | WRITABLE | MMU_WRITABLE | LARGE) != PRESENT | WRITABLE | MMU_WRITABLE:
             return 0
         if cmpxchg(m, at, spte, spte & ~WRITABLE) == spte:
             return 1
@@ -154,6 +165,10 @@ def unguarded_fixup(mutant: Mutant | None) -> Scenario:
     return middle_reuse(Mutant("", {spte_protect: protect_any, direct_child: repairing_child}))
 
 
+def one_bit_guard(mutant: Mutant | None) -> Scenario:
+    return middle_reuse(Mutant("", {spte_protect: protect_mmu_writable}))
+
+
 def wrong_page(mutant: Mutant | None) -> Scenario:
     stage = machine(Mutant("", {spte_protect: protect_any_noting}), 2)
     stage.scenario.at_end("a successful cmpxchg protects the page that was meant", right_page_only)
@@ -205,3 +220,4 @@ register(
     )
 )
 register(Entry("reuse/middle-fixup", "C12: without a guard, a fault path that repairs middle sptes lets the guest go on", unguarded_fixup))
+register(Entry("reuse/middle-mmu-writable", "today's one-bit guard (MMU_W set, PS clear) keeps middle sptes writable too", one_bit_guard))
