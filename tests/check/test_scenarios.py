@@ -24,6 +24,7 @@ def test_is_it_proved_or_refuted_as_it_should_be(entry, mutant, model):
     result = explore(scenario, model, max_seconds=60.0, memory=2 << 30)
     assert result.verdict == entry.expected(mutant, model), str(result)
     assert result.transitions > 0, "a test that explored nothing shows nothing"
+    assert result.violated or result.ends > 0, "a proof in which nobody comes to an end shows nothing"
     key, found = f"{scenario.name} {model}", [result.verdict, result.property, result.states, len(result.schedule)]
     goldens = json.loads(GOLDENS.read_text()) if GOLDENS.exists() else {}
     if os.environ.get("GNOMON_GOLDENS") == "write":

@@ -97,7 +97,7 @@ class Machine:
 
     # Life
 
-    def load(self, elf_path, *, bootargs="", start="auto"):
+    def load(self, elf_path, *, bootargs="", start="auto", initrd=None):
         data = Path(elf_path).read_bytes()
         if data[:4] != b"\x7fELF":
             raise ValueError(f"{elf_path} is not an ELF file: it begins with {data[:4]!r}")
