@@ -1,9 +1,9 @@
 """Gnomon: a lockless shadow MMU you can run, move and prove.
 
-    from gnomon import Machine
+from gnomon import Machine
 
-    with Machine(128 << 20, harts=2) as machine:
-        code = machine.load("guest.elf").start().wait()
+with Machine(128 << 20, harts=2) as machine:
+    code = machine.load("guest.elf").start().wait()
 """
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ from gnomon.hart.trap import mmio_fault
 from gnomon.lang import PAGE_SIZE, kernel
 from gnomon.mmu.setup import static_words, vcpu_create, vm_create
 from gnomon.mmu.slot import backing_fault
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 from gnomon.vm.host import Host
 

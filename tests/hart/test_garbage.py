@@ -10,7 +10,7 @@ from gnomon.hart.exits import EXIT_MMIO, EXIT_SBI
 from gnomon.hart.sbi import sbi_call
 from gnomon.hart.trap import mmio_fault
 from gnomon.lang import PAGE_SIZE
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 
 PAGES = 64
 POISON = 0x5A

@@ -26,7 +26,7 @@ from gnomon.mmu.tlb import TLB_WRITE, tlb_host
 from gnomon.mmu.track import tracked_begin, tracked_end
 from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import commit_zap, prepare_zap, recycle
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 

@@ -15,7 +15,7 @@ from gnomon.mmu.tlb import TLB_READ, TLB_WRITE
 from gnomon.mmu.track import zap_entries
 from gnomon.mmu.translate import XL_OK
 from gnomon.mmu.vcpu import REQ_ROOTS, VCPU, flush_remote_tlbs, guest_enter, guest_exit, request_all
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import hardware_walk, leaf_of
 from gnomon.mmu.zap import flush_if_stale
 

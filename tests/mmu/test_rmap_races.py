@@ -13,7 +13,7 @@ from gnomon.lang.atomics import load_acquire
 from gnomon.mmu.dirty import harvest
 from gnomon.mmu.rmap import DESC, DESC_SPTES, PROTECT_DIRTY, RESTART_LIMIT, RESTARTS_SHIFT, rmap_walk
 from gnomon.mmu.spte import WRITABLE
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 
 
 def interrupted(rmaps, step, at_access: int, forward: int = 0):

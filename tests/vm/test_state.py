@@ -61,7 +61,7 @@ def test_is_the_state_the_same_after_a_round_trip():
         source.pause()
         target.set_state(source.get_state())
         first, second = (msgspec.msgpack.decode(m.get_state()) for m in (source, target))
-        assert 0 <= first.pop("guest_ns") - second.pop("guest_ns") < 1e9  # the guest's time stood still while it was moved
+        assert abs(first.pop("guest_ns") - second.pop("guest_ns")) < 1e9  # the guest's time goes on where it stopped
         assert first == second
 
 

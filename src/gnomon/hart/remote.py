@@ -17,7 +17,7 @@ from gnomon.lang.atomics import mb, read_once
 from gnomon.lang.guest_memory import load64
 from gnomon.mmu.tlb import TLB_READ, TLB_WRITE, tlb_host
 from gnomon.mmu.vcpu import REQ_FLUSH, VCPU, guest_enter, guest_exit, make_request, wait_for_exit
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 
 ALL_HARTS = -1
 

@@ -12,7 +12,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import load_acquire, read_once, write_once
 from gnomon.mmu.tlb import tlb_flush_all, tlb_flush_page
 from gnomon.mmu.vcpu import ROOT_SLOTS, VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import REGIME_SLOT_SHIFT, REGIME_USER
 
 SATP_MODE_SHIFT = 60

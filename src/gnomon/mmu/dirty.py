@@ -21,7 +21,7 @@ from gnomon.mmu.design import DESIGN_FORWARD_WALK
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_walk
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vcpu import flush_remote_tlbs
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 

@@ -19,7 +19,7 @@ from gnomon.mmu.slot import mark_frame_dirty
 from gnomon.mmu.spte import PFN_MASK, PRESENT, WRITABLE, is_fast_writable
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import REQ_ROOTS, VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import is_allowed, leaf_of, regime_slot
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 

@@ -24,7 +24,7 @@ from gnomon.mmu.slow_fault import map_below
 from gnomon.mmu.spte import ACCESS_ALL, ACCESSED, DIRTY, EXECUTABLE, PRESENT, READABLE, USER, WRITABLE, spte_table
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import is_allowed, regime_slot, table_index
 from gnomon.mmu.zap import flush_if_stale, zap_spte
 

@@ -26,7 +26,7 @@ from gnomon.mmu.spte import (
     spte_table,
 )
 from gnomon.mmu.tlb import TLB_WRITE
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import flush_if_stale, zap_spte
 
 LEAF_OK = 0

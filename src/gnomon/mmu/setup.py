@@ -10,7 +10,7 @@ from gnomon.mem.slab import CACHE_DESC, slab_free
 from gnomon.mmu.context import reset_context
 from gnomon.mmu.rmap import take_spare
 from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
-from gnomon.mmu.vm import HASH_BUCKETS, VM, VM_WORDS
+from gnomon.mmu.vm_words import HASH_BUCKETS, VM, VM_WORDS
 from gnomon.mmu.zap import commit_zap, prepare_zap
 
 

@@ -16,7 +16,7 @@ from gnomon.lang.arith import mul, shr
 from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.mem.pool import FRAME_TABLE, PAGE_WORDS_SHIFT, frame_owner, frame_payload, frame_set_word, frame_word
 from gnomon.mem.slab import CACHE_SP, CACHE_TABLE, slab_alloc, slab_free
-from gnomon.mmu.vm import HASH_BUCKETS, VM
+from gnomon.mmu.vm_words import HASH_BUCKETS, VM
 
 TABLE_ENTRIES = 512
 TABLE_SHIFT = 9

@@ -14,7 +14,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_or, load_acquire, read_once, store_release
 from gnomon.mem.frames import frame_alloc_zeroed, run_alloc
 from gnomon.mem.pool import FRAME_GUEST, FRAMES_PER_RUN, PAGE_WORDS_SHIFT, frame_owner, frame_payload, frame_set_word, frame_tag, frame_word
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 
 INDEX_BITS = 28
 INDEX_MASK = (1 << INDEX_BITS) - 1

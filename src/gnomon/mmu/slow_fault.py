@@ -9,7 +9,7 @@ from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, make_role, sp_al
 from gnomon.mmu.slot import slot_index
 from gnomon.mmu.spte import ACCESS_ALL
 from gnomon.mmu.vcpu import VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import table_index
 
 

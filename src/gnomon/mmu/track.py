@@ -15,7 +15,7 @@ from gnomon.lang.atomics import fetch_add, mb, read_once, write_once
 from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, hash_head
 from gnomon.mmu.slot import backing, index_of_frame, mark_dirty, slot_index
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import commit_zap, prepare_zap, zap_spte
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 

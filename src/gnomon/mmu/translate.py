@@ -14,7 +14,7 @@ from gnomon.mmu.slot import slot_index
 from gnomon.mmu.slow_fault import direct_fault
 from gnomon.mmu.tlb import TLB_EXEC
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import hardware_walk, is_canonical, regime_slot
 from gnomon.mmu.zap import make_pages_available
 from gnomon.sync.spinlock import spin_lock, spin_unlock

@@ -31,7 +31,7 @@ from gnomon.lang.atomics import (
 from gnomon.lang.host import sched_yield
 from gnomon.mmu.design import DESIGN_SKIP_FLUSH
 from gnomon.mmu.tlb import TLB_AT, TLB_WORDS, tlb_flush_all
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.sync.thread import advance_to
 
 VCPU_WORDS = 2048

@@ -31,7 +31,7 @@ from gnomon.mmu.shadow_page import (
 from gnomon.mmu.slot import index_of_frame
 from gnomon.mmu.spte import LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, spte_table
 from gnomon.mmu.vcpu import REQ_FLUSH, REQ_ROOTS, flush_remote_tlbs, request_all
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 KEEP_FREE_PAGES = 5

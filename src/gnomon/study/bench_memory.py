@@ -19,7 +19,7 @@ from gnomon.mem.debug import cache_stats, mem_stats
 from gnomon.mem.pool import FRAMES_PER_RUN, POOL, RUN
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
 from gnomon.mmu.vcpu import VCPU_WORDS
-from gnomon.mmu.vm import HASH_BUCKETS, VM_WORDS
+from gnomon.mmu.vm_words import HASH_BUCKETS, VM_WORDS
 from gnomon.study.ram import Ram
 from gnomon.study.row import row
 from gnomon.vm.machine import Machine

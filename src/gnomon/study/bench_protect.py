@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gnomon.errors import GnomonError
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.study import protect_peers as peers
 from gnomon.study.ram import SPREAD, Ram
 from gnomon.study.row import LESS, against, missing, row

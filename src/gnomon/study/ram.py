@@ -19,7 +19,7 @@ from gnomon.mmu import dirty
 from gnomon.mmu.tlb import TLB_WRITE, tlb_host
 from gnomon.mmu.translate import XL_OK, mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.vm.devices import RAM_BASE
 from gnomon.vm.machine import Machine
 

@@ -8,7 +8,7 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import shr, zext32
 from gnomon.lang.atomics import read_once, write_once
 from gnomon.mmu.vcpu import VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.vm.devices import CLINT_BASE, CLINT_SIZE, FINISHER_BASE, FINISHER_SIZE, UART_BASE, UART_SIZE
 from gnomon.vm.finish import finisher_write
 from gnomon.vm.uart import uart_read, uart_write

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from gnomon.lang import record
-from gnomon.mmu.vm import VM_DEVICES, VM_WORDS
+from gnomon.mmu.vm_words import VM_DEVICES, VM_WORDS
 
 FINISHER_BASE, FINISHER_SIZE = 0x10_0000, 0x1000
 CLINT_BASE, CLINT_SIZE = 0x200_0000, 0x1_0000

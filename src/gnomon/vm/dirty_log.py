@@ -8,7 +8,7 @@ import numpy as np
 
 from gnomon.errors import GnomonError
 from gnomon.mmu import dirty
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 
 
 class Snapshot:

@@ -22,7 +22,7 @@ from gnomon.lang.host import monotonic_ns
 from gnomon.mem.frames import run_alloc_n
 from gnomon.mmu.design import NAMES
 from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
-from gnomon.mmu.vm import MAX_HARTS, VM
+from gnomon.mmu.vm_words import MAX_HARTS, VM
 from gnomon.vm import pages, state
 from gnomon.vm.device_tree import device_tree
 from gnomon.vm.devices import DEV, RAM_BASE

@@ -10,7 +10,7 @@ from gnomon.lang import PAGE_WORDS, kernel
 from gnomon.lang.atomics import read_once, write_once
 from gnomon.mmu.slot import backing, backing_fault, mark_dirty
 from gnomon.mmu.track import zap_guest_table
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 BATCH = 1024

@@ -19,7 +19,7 @@ from gnomon.lang.arith import sdiv
 from gnomon.lang.atomics import fetch_and, fetch_or, read_once
 from gnomon.lang.host import futex_wait, monotonic_ns
 from gnomon.mmu.vcpu import REQ_PAUSE, VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.vm.bus import BUS_BUSY, BUS_FAULT, bus_access
 from gnomon.vm.devices import DEV
 from gnomon.vm.finish import htif_poll

@@ -6,7 +6,7 @@ from gnomon.hart.state import HART
 from gnomon.mem.debug import cache_stats, mem_stats
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
 from gnomon.mmu.vcpu import VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.sync.stats import sync_stats
 
 _FAULTS = {

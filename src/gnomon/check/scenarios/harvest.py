@@ -9,7 +9,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, fetch_or, read_once, xchg
 from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY, DESIGN_SKIP_FLUSH
 from gnomon.mmu.dirty import harvest_word, protect_word
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 
 
 @kernel

@@ -25,7 +25,7 @@ from gnomon.mmu.shadow_page import SP
 from gnomon.mmu.tlb import TLB_READ, TLB_WRITE, tlb_host
 from gnomon.mmu.translate import XL_OK, mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 
 WORDS = 1 << 16
 SMALL = {

@@ -26,7 +26,7 @@ from gnomon.mmu.shadow_page import ROOT_LEVEL, SP
 from gnomon.mmu.spte import ACCESS_ALL, PRESENT, WRITABLE, make_leaf, make_nonleaf, spte_table
 from gnomon.mmu.tlb import TLB_READ, TLB_WRITE
 from gnomon.mmu.vcpu import VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import leaf_of, table_index
 
 MEANT_AT = 15 * 1024 + 320

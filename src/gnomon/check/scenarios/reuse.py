@@ -24,7 +24,7 @@ from gnomon.mmu.slow_fault import direct_fault
 from gnomon.mmu.spte import HOST_WRITABLE, LARGE, LEVEL_MASK, LEVEL_SHIFT, MMU_WRITABLE, PFN_MASK, PRESENT, WRITABLE, spte_table
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import VCPU
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import commit_zap, flush_if_stale, prepare_zap, zap_spte
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 

@@ -15,7 +15,7 @@ from gnomon.lang.atomics import load_acquire, read_once, store_release, write_on
 from gnomon.mmu.design import DESIGN_FORWARD_WALK
 from gnomon.mmu.rmap import DESC, DESC_SPTES, PROTECT_DIRTY, rmap_add, rmap_find, rmap_remove, rmap_top_up, rmap_walk, spte_protect
 from gnomon.mmu.spte import HOST_WRITABLE, LEVEL_SHIFT, MMU_WRITABLE, PRESENT, READABLE, WRITABLE
-from gnomon.mmu.vm import VM
+from gnomon.mmu.vm_words import VM
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
