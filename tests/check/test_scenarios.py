@@ -35,7 +35,7 @@ def test_is_it_proved_or_refuted_as_it_should_be(entry, mutant, model):
     if result.violated:
         if mutant and entry.mutants[mutant].property:
             assert result.property == entry.mutants[mutant].property
-        assert result.property.upper() in render(scenario, result)
+        assert f"VIOLATED: {result.property}" in render(scenario, result)
 
 
 @pytest.mark.parametrize("name", ["rcu/grace-period", "mmu/handshake", "rmap/moved-entry", "tutorial/treiber", "slab/page-kept"])

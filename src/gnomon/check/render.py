@@ -123,4 +123,4 @@ def _ending(scenario, result: Result, machine: Machine, names: Names) -> list[st
     values = [f"{r.label} = {names.value(machine.word(r.first))}" for r in scenario.regions if r.words == 1]
     if values:
         lines.append("     in the end: " + ", ".join(values))
-    return [*lines, f"     {result.property.upper()}"]
+    return [*lines, f"     VIOLATED: {result.property}"]
