@@ -12,7 +12,6 @@ import numpy as np
 
 from gnomon.check.compiled import native
 
-FILL_LIMIT = 0.88
 A1, A2, A3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 B1, B2, B3 = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 S30, S27, S31, S32, S33 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32), np.uint64(33)

@@ -38,14 +38,8 @@ from gnomon.lang.guest_memory import (
     store32,
     store64,
 )
-from gnomon.mmu.tlb import PAGE_MASK, TLB_ADDEND, TLB_AT, TLB_ENTRIES, TLB_ENTRY_WORDS, TLB_READ, TLB_WRITE
+from gnomon.mmu.tlb import PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_WRITE, tlb_entry
 from gnomon.mmu.vcpu import VCPU
-
-
-@kernel
-def tlb_slot(m, v, va):
-    """Word index of the TLB entry that may hold `va`, for probes inside the loop."""
-    return v + TLB_AT + ((va >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_WORDS
 
 
 @kernel
@@ -90,77 +84,77 @@ def run_chunk(m, v, chunk):
             write_once(m, rd, a + b)
         elif op == OP.LD:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_READ) == (va & PAGE_MASK) | regime and va & 7 == 0:
                 write_once(m, rd, load64(m, va + read_once(m, tlb + TLB_ADDEND)))
             else:
                 slow = 1
         elif op == OP.LW:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_READ) == (va & PAGE_MASK) | regime and va & 3 == 0:
                 write_once(m, rd, load32s(m, va + read_once(m, tlb + TLB_ADDEND)))
             else:
                 slow = 1
         elif op == OP.LWU:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_READ) == (va & PAGE_MASK) | regime and va & 3 == 0:
                 write_once(m, rd, load32(m, va + read_once(m, tlb + TLB_ADDEND)))
             else:
                 slow = 1
         elif op == OP.LH:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_READ) == (va & PAGE_MASK) | regime and va & 1 == 0:
                 write_once(m, rd, load16s(m, va + read_once(m, tlb + TLB_ADDEND)))
             else:
                 slow = 1
         elif op == OP.LHU:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_READ) == (va & PAGE_MASK) | regime and va & 1 == 0:
                 write_once(m, rd, load16(m, va + read_once(m, tlb + TLB_ADDEND)))
             else:
                 slow = 1
         elif op == OP.LB:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_READ) == (va & PAGE_MASK) | regime:
                 write_once(m, rd, load8s(m, va + read_once(m, tlb + TLB_ADDEND)))
             else:
                 slow = 1
         elif op == OP.LBU:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_READ) == (va & PAGE_MASK) | regime:
                 write_once(m, rd, load8(m, va + read_once(m, tlb + TLB_ADDEND)))
             else:
                 slow = 1
         elif op == OP.SD:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_WRITE) == (va & PAGE_MASK) | regime and va & 7 == 0:
                 store64(m, va + read_once(m, tlb + TLB_ADDEND), b)
             else:
                 slow = 1
         elif op == OP.SW:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_WRITE) == (va & PAGE_MASK) | regime and va & 3 == 0:
                 store32(m, va + read_once(m, tlb + TLB_ADDEND), b)
             else:
                 slow = 1
         elif op == OP.SH:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_WRITE) == (va & PAGE_MASK) | regime and va & 1 == 0:
                 store16(m, va + read_once(m, tlb + TLB_ADDEND), b)
             else:
                 slow = 1
         elif op == OP.SB:
             va = wrap(a + imm)
-            tlb = tlb_slot(m, v, va)
+            tlb = tlb_entry(m, v, va)
             if read_once(m, tlb + TLB_WRITE) == (va & PAGE_MASK) | regime:
                 store8(m, va + read_once(m, tlb + TLB_ADDEND), b)
             else:

@@ -20,7 +20,6 @@ from gnomon.lang.arith import sar, shl, shr, wrap
 from gnomon.lang.atomics import read_once, write_once
 
 EXIT_BUDGET, EXIT_MMIO, EXIT_SBI, EXIT_WFI, EXIT_REQUEST, EXIT_NOMEM = 1, 2, 3, 4, 5, 6
-EXIT_NAMES = ("", "budget", "mmio", "sbi", "wfi", "request", "nomem")
 
 DONE = 0  # the instruction retires
 TRAPPED = -1  # it does not: HART.pc is the trap handler

@@ -11,7 +11,7 @@ from gnomon.lang.atomics import cmpxchg, read_once, store_release, write_once
 from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_UNTRACKED
 from gnomon.mmu.fast_fault import make_writable
 from gnomon.mmu.rmap import rmap_add
-from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, child_page, make_role, sp_alloc, sp_find
+from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slot import backing_fault, mark_dirty
 from gnomon.mmu.spte import (
     EXECUTABLE,
@@ -128,9 +128,3 @@ def note_use(m, sp):
     if read_once(m, sp + SP.writes):
         write_once(m, sp + SP.writes, 0)
     return 0
-
-
-@kernel
-def is_direct(m, sp):
-    """1 for a direct shadow page."""
-    return int(read_once(m, sp + SP.role) & ROLE_DIRECT != 0)

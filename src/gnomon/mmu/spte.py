@@ -52,12 +52,6 @@ def spte_table(spte):
 
 
 @kernel
-def spte_level(spte):
-    """Level of the table that holds this spte."""
-    return (spte & LEVEL_MASK) >> LEVEL_SHIFT
-
-
-@kernel
 def is_fast_writable(spte):
     """1 for a present 4 KiB leaf whose W may be set without mmu_lock."""
     return int((spte & (PRESENT | MMU_WRITABLE | LARGE | LEVEL_MASK)) == (PRESENT | MMU_WRITABLE | (1 << LEVEL_SHIFT)))

@@ -16,7 +16,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
 from gnomon.mem.shrinker import shrink_all
 from gnomon.mmu.design import DESIGN_FREE_AT_ONCE
-from gnomon.mmu.rmap import rmap_remove
+from gnomon.mmu.rmap import DESC, rmap_remove
 from gnomon.mmu.shadow_page import (
     ROLE_DIRECT,
     ROOT_LEVEL,
@@ -72,7 +72,7 @@ def unlink_parents(m, vm, t, sp):
 @kernel
 def first_of(m, desc):
     """Some spte of a chain that is not empty: the head descriptor's first."""
-    return read_once(m, desc + 2)
+    return read_once(m, desc + DESC.sptes)
 
 
 @kernel

@@ -17,7 +17,6 @@ from elftools.elf.sections import SymbolTableSection
 from gnomon.errors import GnomonError
 from gnomon.vm.devices import RAM_BASE
 
-EM_RISCV = 243
 SUPERVISOR_BASE = RAM_BASE + 0x20_0000
 """Where firmware leaves the next stage: a guest that starts here starts in S-mode with an SBI below it."""
 IMAGE_MAGIC = b"RSC\x05"

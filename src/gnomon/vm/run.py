@@ -23,12 +23,11 @@ from gnomon.mmu.vm_words import VM
 from gnomon.vm.bus import BUS_BUSY, BUS_FAULT, bus_access
 from gnomon.vm.devices import DEV
 from gnomon.vm.finish import htif_poll
-from gnomon.vm.firmware import serve_sbi
+from gnomon.vm.firmware import MAX_SLEEP_NS, serve_sbi
 
 RUN_REQUEST, RUN_ENDED, RUN_BUSY, RUN_NOMEM = 1, 2, 3, 4
 SLICE = 20_000
 """Instructions between two looks at the machine's own words (ended, HTIF, throttle)."""
-MAX_SLEEP_NS = 20_000_000
 MAX_THROTTLE_NS = 5_000_000
 
 
