@@ -113,7 +113,7 @@ def test_is_an_index_that_lies_refused(given, says):
 
 @pytest.mark.parametrize(("count", "kept"), [(0xFFFFFFFF, 1), (BATCH + 1, 1), (1, 0xFFFFFFFF), (200, 3)])
 def test_is_a_huge_count_refused_before_it_is_used(count, kept):
-    head = wire.INDEX.pack(count, kept) + bytes(13)
+    head = wire.INDEX.pack(count, kept, 0) + bytes(13)
     header = wire.unpack_header(header_of(Type.PAGES, 0, len(head) + PAGE, head), 0)
     assert "PAGES" in refusal(header, memoryview(head)) or "index" in refusal(header, memoryview(head))
 
@@ -128,7 +128,7 @@ def test_may_a_round_return_to_a_page_of_an_earlier_batch():
 def test_is_any_flipped_bit_of_a_page_seen(kept, data):
     content = bytearray(np.random.default_rng(kept).bytes(kept * PAGE))
     sums = wire.page_sums(memoryview(content))
-    index = wire.Index(np.arange(10, 10 + kept), np.zeros(kept, bool), sums)
+    index = wire.Index(np.arange(10, 10 + kept), np.zeros(kept, bool), sums, 0)
     wire.check_pages(index, memoryview(content))
     bit = data.draw(st.integers(0, kept * PAGE * 8 - 1))
     content[bit // 8] ^= 1 << bit % 8
@@ -138,11 +138,27 @@ def test_is_any_flipped_bit_of_a_page_seen(kept, data):
 
 def test_is_a_compressed_batch_bounded_by_what_it_announced():
     packed = wire.compress(memoryview(bytes(4 * PAGE)))
-    assert bytes(wire.decompress(memoryview(packed), 4)) == bytes(4 * PAGE)
+    packed_sum = wire.checksum(packed)
+    assert bytes(wire.decompress(memoryview(packed), 4, packed_sum)) == bytes(4 * PAGE)
     for announced in (3, 5):
-        with pytest.raises(WireError):
-            wire.decompress(memoryview(packed), announced)
+        with pytest.raises(WireError, match="decompress"):
+            wire.decompress(memoryview(packed), announced, packed_sum)
     assert wire.compress(memoryview(np.random.default_rng(1).bytes(PAGE))) is None
+
+
+def test_is_a_flipped_bit_of_a_compressed_block_seen_even_where_the_pages_come_out_the_same():
+    packed = wire.compress(memoryview(bytes(4 * PAGE)))
+    packed_sum, same = wire.checksum(packed), 0
+    for bit in range(len(packed) * 8):
+        damaged = bytearray(packed)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(WireError, match="compressed pages"):
+            wire.decompress(memoryview(damaged), 4, packed_sum)
+        try:
+            same += wire.lz4.block.decompress(damaged, uncompressed_size=4 * PAGE) == bytes(4 * PAGE)
+        except wire.lz4.block.LZ4BlockError:
+            continue
+    assert same, "no damage that the sums of the pages would have missed: this test shows nothing"
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", wire.encode({"number": -1}), wire.encode(["x"]), wire.encode({"number": 1, "more": 2})])

@@ -238,7 +238,7 @@ class Reception:
     def _write(self, header: wire.Header, index: wire.Index, data: memoryview) -> None:
         """Check a batch, then change the guest's memory by it (D2)."""
         if header.flags & wire.LZ4:
-            data = wire.decompress(data, index.kept)
+            data = wire.decompress(data, index.kept, index.packed_sum)
         wire.check_pages(index, data)
         carried = index.gfns[~index.zero]
         if len(carried):

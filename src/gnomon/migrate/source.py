@@ -279,13 +279,12 @@ class Migration:
         if zeros:
             data = data.reshape(count, PAGE)[zero == 0].reshape(-1)
         data = memoryview(data)
-        index = wire.pack_index(gfns, zero, wire.page_sums(data))
-        flags = 0
-        if self.options.compress == "lz4" and len(data):
-            packed = wire.compress(data)
-            if packed is not None:
-                data, flags = memoryview(packed), wire.LZ4
-        return index, data, flags, zeros
+        sums = wire.page_sums(data)
+        packed = wire.compress(data) if self.options.compress == "lz4" and len(data) else None
+        index = wire.pack_index(gfns, zero, sums, packed)
+        if packed is None:
+            return index, data, 0, zeros
+        return index, memoryview(packed), wire.LZ4, zeros
 
     def _check_going(self) -> None:
         if self.cancel.is_set():

@@ -10,8 +10,9 @@ A connection begins, in each direction, with 12 bytes: magic `\\x89GNOMON\\n`, v
     16 head_sum  u64     xxh3-64 of the head
     24 own_sum   u64     xxh3-64 of bytes 0..23
 
-The index of a pages frame: count u32, kept u32, gfns u32[count], zero u8[count], sums u64[kept]. After it come the `kept` pages that are
-not all zero, raw or as one lz4 block.
+The index of a pages frame: count u32, kept u32, packed_sum u64, gfns u32[count], zero u8[count], sums u64[kept]. After it come the `kept`
+pages that are not all zero, raw or as one lz4 block; packed_sum is the xxh3-64 of that block, 0 without one. Different blocks can hold
+the same pages, so the sums of the pages alone would let a damaged one pass.
 
 Guarantees W1  no length is believed before own_sum is right and the length is within the limit of its type
            W2  no page reaches the guest before its gfn is in range, ascending within the round, and its sum is right
@@ -37,7 +38,7 @@ PREAMBLE = struct.Struct("<8sHH")
 HEADER = struct.Struct("<HHIIIQQ")
 OWN_SUM = struct.Struct("<Q")
 SUMMED = HEADER.size - OWN_SUM.size
-INDEX = struct.Struct("<II")
+INDEX = struct.Struct("<IIQ")
 
 PAGE = 4096
 BATCH = 256
@@ -219,11 +220,12 @@ def check_head(header: Header, head: bytes | memoryview) -> None:
 
 
 class Index(NamedTuple):
-    """What a pages frame holds: every gfn, which of them are all zero, the sums of the others."""
+    """What a pages frame holds: every gfn, which of them are all zero, the sums of the others and of the lz4 block they come in."""
 
     gfns: np.ndarray
     zero: np.ndarray
     sums: np.ndarray
+    packed_sum: int
 
     @property
     def kept(self) -> int:
@@ -235,10 +237,11 @@ def page_sums(data: memoryview) -> np.ndarray:
     return np.fromiter((checksum(data[at : at + PAGE]) for at in range(0, len(data), PAGE)), np.uint64, len(data) // PAGE)
 
 
-def pack_index(gfns: np.ndarray, zero: np.ndarray, sums: np.ndarray) -> bytes:
+def pack_index(gfns: np.ndarray, zero: np.ndarray, sums: np.ndarray, packed: bytes | None = None) -> bytes:
+    """`packed` is the lz4 block that follows, None where the pages follow raw."""
     return b"".join(
         (
-            INDEX.pack(len(gfns), len(sums)),
+            INDEX.pack(len(gfns), len(sums), 0 if packed is None else checksum(packed)),
             gfns.astype("<u4").tobytes(),
             zero.astype(np.uint8).tobytes(),
             sums.astype("<u8", copy=False).tobytes(),
@@ -248,7 +251,7 @@ def pack_index(gfns: np.ndarray, zero: np.ndarray, sums: np.ndarray) -> bytes:
 
 def unpack_index(header: Header, head: memoryview, pages: int, after: int) -> Index:
     """Judge the index of a pages frame for a guest of `pages` pages; `after` is the last gfn of the round so far (W2)."""
-    count, kept = INDEX.unpack_from(head)
+    count, kept, packed_sum = INDEX.unpack_from(head)
     if not 0 < count <= BATCH:
         raise WireError(f"a PAGES frame holds 1 to {BATCH} pages, and this one says {count}")
     if kept > count:
@@ -261,6 +264,8 @@ def unpack_index(header: Header, head: memoryview, pages: int, after: int) -> In
         raise WireError(f"{kept} pages compressed are less than {kept * PAGE} bytes, and this frame carries {rest}")
     if not header.flags & LZ4 and rest != kept * PAGE:
         raise WireError(f"{kept} pages are {kept * PAGE} bytes, and this frame carries {rest}")
+    if not header.flags & LZ4 and packed_sum:
+        raise WireError(f"a PAGES frame that is not compressed has no sum of a compressed block, and this one says {packed_sum:#018x}")
     at = INDEX.size
     gfns = np.frombuffer(head, "<u4", count, at).astype(np.int64)
     zero = np.frombuffer(head, np.uint8, count, at + count * 4)
@@ -275,7 +280,7 @@ def unpack_index(header: Header, head: memoryview, pages: int, after: int) -> In
         before = after if wrong == 0 else int(gfns[wrong - 1])
         how = "is sent twice in one round" if int(gfns[wrong]) == before else f"comes after page {before}, and pages of a round ascend"
         raise WireError(f"page {int(gfns[wrong])} {how}")
-    return Index(gfns, zero.astype(bool), sums)
+    return Index(gfns, zero.astype(bool), sums, packed_sum)
 
 
 def compress(data: memoryview) -> bytes | None:
@@ -284,7 +289,11 @@ def compress(data: memoryview) -> bytes | None:
     return packed if len(packed) < len(data) else None
 
 
-def decompress(packed: memoryview, kept: int) -> memoryview:
+def decompress(packed: memoryview, kept: int, packed_sum: int) -> memoryview:
+    """The `kept` pages of the lz4 block `packed`, which is judged before it is opened."""
+    found = checksum(packed)
+    if found != packed_sum:
+        raise WireError(f"a PAGES frame is damaged: the checksum of its compressed pages is {found:#018x}, not {packed_sum:#018x}")
     try:
         data = lz4.block.decompress(packed, uncompressed_size=kept * PAGE)
     except lz4.block.LZ4BlockError:
