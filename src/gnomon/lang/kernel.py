@@ -18,6 +18,7 @@ from numba.core.dispatcher import Dispatcher
 
 from gnomon.lang import cache
 from gnomon.lang.compiled_arena import arena_type
+from gnomon.lang.outline import addresses_needed, is_outlined, name_address
 
 KERNELS: dict[str, Dispatcher] = {}
 """Every kernel by 'module.name'."""
@@ -29,13 +30,18 @@ _twins: dict[python_types.FunctionType, python_types.FunctionType] = {}
 _twin_globals: dict[int, dict] = {}
 
 
-def kernel(function=None, *, entry: bool = False):
-    """Mark a function as a kernel; `entry=True` for those called from Python in a running machine."""
+def kernel(function=None, *, entry: bool = False, inline: bool = False):
+    """Mark a function as a kernel.
+
+    entry   called from Python in a running machine: compiled before any guest starts
+    inline  part of its callers however long it is (outline.py): for what is hot"""
     if function is None:
-        return lambda f: kernel(f, entry=entry)
+        return lambda f: kernel(f, entry=entry, inline=inline)
     cached = cache.is_covered(function.__code__.co_filename)
     dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, cache=cached)(function)
+    dispatcher.gnomon_inline = inline
     _call_with_words(dispatcher)
+    _compile_with_addresses(dispatcher)
     KERNELS[f"{function.__module__}.{function.__qualname__}"] = dispatcher
     if entry:
         ENTRIES.append(dispatcher)
@@ -50,6 +56,23 @@ def _call_with_words(dispatcher: Dispatcher) -> None:
         return types.int64 if isinstance(types.unliteral(argument), (types.Integer, types.Boolean)) else argument
 
     dispatcher.get_call_template = lambda args, kws: template([word(a) for a in args], kws)
+
+
+def _compile_with_addresses(dispatcher: Dispatcher) -> None:
+    """Before `dispatcher` is compiled or loaded, what it calls by address is; afterwards it has its own address named (outline.py)."""
+    compile_one = dispatcher.compile
+
+    def compile_named(types_):
+        if types_ in dispatcher.overloads:
+            return dispatcher.overloads[types_].entry_point
+        for callee in addresses_needed(dispatcher):
+            compile_kernel(callee)
+        entry_point = compile_one(types_)
+        if types_ == signature(dispatcher) and is_outlined(dispatcher):
+            name_address(dispatcher, types_)
+        return entry_point
+
+    dispatcher.compile = compile_named
 
 
 def signature(k: Dispatcher) -> tuple:

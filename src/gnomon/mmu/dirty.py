@@ -44,7 +44,7 @@ def protect_locked(m, vm, head):
     return found & CHANGED_MASK
 
 
-@kernel
+@kernel(inline=True)
 def protect_word(m, t, vm, w, bits):
     """Write-protect the pages of `bits` of word `w`. Returns sptes changed."""
     forward = read_once(m, vm + VM.design) & DESIGN_FORWARD_WALK
@@ -68,7 +68,7 @@ def protect_word(m, t, vm, w, bits):
     return changed
 
 
-@kernel
+@kernel(inline=True)
 def harvest_word(m, t, vm, w):
     """Move word `w` of the bitmap to the snapshot and write-protect its pages. Returns the bits taken."""
     taken = xchg(m, read_once(m, vm + VM.dirty) + w, 0)  # full barrier, pairs with publish(): forbids "bit taken, spte not in the rmap yet"

@@ -35,7 +35,7 @@ PROTECT_DIRTY = 1  # dirty log: clear W of 4 KiB leaves that may get it back wit
 PROTECT_TABLE = 2  # page-table protection: clear W and MMU_W
 
 
-@kernel
+@kernel(inline=True)
 def spte_protect(m, at, kind):
     """Clear W (PROTECT_DIRTY) or W and MMU_W (PROTECT_TABLE) in the spte at `at`, which may be gone or another by now.
 
@@ -149,7 +149,7 @@ def rmap_remove(m, t, head, at):
     return 1
 
 
-@kernel
+@kernel(inline=True)
 def rmap_walk(m, head, kind, forward):
     """Apply spte_protect(kind) to every spte of the rmap at `head`; `forward` is the broken order of R-3.
 
