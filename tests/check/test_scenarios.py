@@ -5,13 +5,15 @@ A changed count is a review event: GNOMON_GOLDENS=write rewrites goldens.json, a
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from gnomon.check.explore import explore
-from gnomon.check.render import render
+from gnomon.check.render import race_table
 from gnomon.check.scenarios.catalog import build, entries
+from gnomon.check.timeline import Timeline
 
 GOLDENS = Path(__file__).parent / "goldens.json"
 LARGE = "central/two-vcpus"
@@ -35,7 +37,9 @@ def test_is_it_proved_or_refuted_as_it_should_be(entry, mutant, model):
     if result.violated:
         if mutant and entry.mutants[mutant].property:
             assert result.property == entry.mutants[mutant].property
-        assert f"VIOLATED: {result.property}" in render(scenario, result)
+        timeline = Timeline(scenario, result)
+        assert f"VIOLATED: {result.property}" in race_table(timeline)
+        assert not re.search(r"\bword \d", race_table(timeline, every=True)), "an address where a name should be"
 
 
 @pytest.mark.parametrize("name", ["rcu/grace-period", "mmu/handshake", "rmap/moved-entry", "tutorial/treiber", "slab/page-kept"])

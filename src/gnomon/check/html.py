@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 import msgspec
 
-from gnomon.check.render import Names, describe, replay_machine, worth_a_line
 from gnomon.check.result import Result
 from gnomon.check.scenario import Scenario
-from gnomon.check.trace import Replay
+from gnomon.check.timeline import Timeline, source
 
 _STYLE = """
 :root{color-scheme:light dark;--line:color-mix(in srgb,currentColor 20%,transparent)}
@@ -36,22 +34,19 @@ show(0)
 
 def page(scenario: Scenario, result: Result) -> str:
     """The page of a violated result: a row an access, arrow keys to step, the words touched so far below."""
-    names = Names(scenario)
-    replay = Replay(replay_machine(scenario, result))
-    events = [e for e in replay.run([*result.schedule, *result.loop]) if worth_a_line(e, scenario)]
+    timeline = Timeline(scenario, result)
     rows, states, words = [], [], {}
-    for event in events:
+    for moment in timeline.lines():
+        event, names = moment.event, timeline.names_at(moment.number)
         cells = ["<td></td>"] * len(scenario.threads)
-        cells[event.thread] = f"<td{' class=broken' if event.broken else ''}>{escape(describe(event, names))}</td>"
-        file, line, function = event.place
-        source = f"{Path(file).parent.name}/{Path(file).name}:{line} {function}" if file else ""
-        rows.append(f"<tr><td>{event.step}</td>{''.join(cells)}<td class=source>{escape(source)}</td></tr>")
-        words[names.word(event.address)] = names.value(event.after)
+        cells[event.thread] = f"<td{' class=broken' if event.broken else ''}>{escape(moment.text)}</td>"
+        rows.append(f"<tr><td>{event.step}</td>{''.join(cells)}<td class=source>{escape(source(event.place))}</td></tr>")
+        words[names.word(event.address)] = names.value(event.address, event.after)
         for t, buffer in enumerate(event.buffers):
             label = f"store buffer of {scenario.threads[t].name}"
             words.pop(label, None)
             if buffer:
-                words[label] = ", ".join(f"{names.word(a)} = {names.value(v)}" for a, v in buffer)
+                words[label] = timeline.buffer_text(buffer)
         states.append(dict(words))
     heads = "".join(f"<th>{escape(t.name)}</th>" for t in scenario.threads)
     title = f"{scenario.name} model={result.model} violated: {result.property}, {len(result.schedule)} steps"

@@ -56,6 +56,7 @@ class Region:
     label: str
     layout: object = None
     quiet: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Scenario:
         self.always_properties: list[Property] = []
         self.end_properties: list[Property] = []
         self.regions: list[Region] = []
+        self.value_names: dict[int, str] = {}
         self.owners: Owners | None = None
         self.shared: list[int] = []
         self.significant: dict[int, int] = {}
@@ -115,9 +117,15 @@ class Scenario:
         """`kernel(m, *args)` must not return 0 once every thread has finished and every store has reached memory."""
         self.end_properties.append(Property(name, call(kernel, *args)))
 
-    def label(self, first: int, label: str, layout=None, words: int = 1, quiet: bool = False) -> None:
-        """Name a place for counterexamples; with a layout, its fields are named too. `quiet`: not worth a line of its own."""
-        self.regions.append(Region(first, layout.size if layout is not None else words, label, layout, quiet))
+    def label(self, first: int, label: str, layout=None, words: int = 1, quiet: bool = False, kind: str = "") -> None:
+        """Name a place for counterexamples; with a layout, its fields are named too. `quiet`: not worth a line of its own.
+
+        `kind` says how its words read where nothing else does: "spte", "rmap" (a head), "ref" (a reference) … (names.py)."""
+        self.regions.append(Region(first, layout.size if layout is not None else words, label, layout, quiet, kind))
+
+    def name_value(self, value: int, name: str) -> None:
+        """Show `value` as `name` in counterexamples, wherever nothing better is known of the word."""
+        self.value_names[value] = name
 
     def only_bits(self, at: int, bits: int = 0) -> None:
         """Claim that of the word at `at` only `bits` matter to anybody: states that differ elsewhere in it count as one.

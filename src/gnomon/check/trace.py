@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
 from dataclasses import dataclass
 
 from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VIOLATIONS, VISIBLE
-from gnomon.check.form import Place
+from gnomon.check.form import LOCKED, Place
 from gnomon.check.machine import Machine
 from gnomon.check.search import MERGE_LIMIT
 
@@ -23,7 +24,8 @@ class Event:
     visible: bool
     place: Place
     buffers: tuple[tuple[tuple[int, int], ...], ...]  # of all threads, after the event
-    broken: str = ""  # "expectation" …, when this access ends the run
+    known: bool  # whether `address` is a word of the arena
+    broken: str = ""  # what this access violates, when it ends the run
 
 
 class Replay:
@@ -39,6 +41,27 @@ class Replay:
             self.act(number, action)
         return self.events
 
+    def run_turn(self, loop: list[int]) -> list[Event]:
+        """Run the part of a loop after which it stands where it began, every actor of it having acted: where a state is told from
+        another by a counter in a register, the search's own cycle may be many such turns."""
+        actors, acted, began = {action & 31 for action in loop}, set(), self._standing()
+        for number, action in enumerate(loop, 1):
+            self.act(number, action)
+            acted.add(action & 31)
+            if acted == actors and self._standing() == began:
+                break
+        return self.events
+
+    def _standing(self) -> tuple:
+        """Where every thread is, what waits in store buffers, and memory, as far as the scenario says that it matters."""
+        machine = self.machine
+        mask = machine.significant
+        buffers = [[(at, value & int(mask[at])) for at, value in machine.buffered(t)] for t in range(machine.threads)]
+        slots = machine["slots"]
+        memory = {int(at): int(v & mask[at]) for at, v in zip(machine.address_of[:slots], machine.memory[:slots], strict=True)}
+        before = {int(at): int(machine.initial[at] & mask[at]) for at in memory}
+        return [machine.pc(t) for t in range(machine.threads)], buffers, {at: v for at, v in memory.items() if v != before[at]}
+
     def act(self, number: int, action: int) -> None:
         machine, thread = self.machine, (action & 31) >> 1
         if thread >= machine.threads:
@@ -52,33 +75,55 @@ class Replay:
         merged, seen = 0, False
         while machine.pc(thread) and merged < MERGE_LIMIT:
             machine["peek"] = int(seen)
-            pc = machine.pc(thread)
+            pc, before = machine.pc(thread), self._memory()
             status = machine.step(thread)
             if status in (BLOCKED, FINISHED) and not merged and not seen:
                 raise ValueError(f"step {number} of the schedule moves thread {thread}, which has to wait there")
             if status not in (VISIBLE, INVISIBLE, VIOLATED):
                 break
-            self._step_event(number, thread, pc, status)
+            self._step_event(number, thread, pc, status, before)
             if status == VIOLATED:
                 break
             seen |= status == VISIBLE
             merged += status == INVISIBLE
 
-    def _step_event(self, number: int, thread: int, pc: int, status: int) -> None:
+    def _memory(self):
+        """The word at an index as it is now, also once it has changed."""
+        machine = self.machine
+        was = machine.memory[: machine["slots"]].copy()
+
+        def word(at: int) -> int:
+            slot = int(machine.map[at])
+            return int(was[slot]) if 0 <= slot < len(was) else int(machine.initial[at])
+
+        return word
+
+    def _step_event(self, number: int, thread: int, pc: int, status: int, before) -> None:
         points = self.machine.compiled.layout.points
         if pc < len(points):
             op = points[pc].op
-            self._note(number, thread, op.kind, op.place, status != INVISIBLE, status == VIOLATED)
+            self._note(number, thread, op.kind, op.place, status != INVISIBLE, status == VIOLATED, before)
         elif status == VIOLATED:
             self._note(number, thread, "start", ("", 0, ""), True, True)
 
-    def _note(self, number, thread, kind, place, visible, violated=False) -> None:
+    def _value(self, thread: int, kind: str, address: int, before) -> int:
+        """What was read, or what was stored. The context's own `value` is the thread's result once it has finished."""
+        machine = self.machine
+        if kind in LOCKED:
+            return before(address)
+        if kind in ("read", "write"):
+            waiting = [value for at, value in machine.buffered(thread) if at == address]
+            return waiting[-1] if waiting else before(address) if kind == "read" else machine.word(address)
+        return machine["value"]
+
+    def _note(self, number, thread, kind, place, visible, violated=False, before=None) -> None:
         machine = self.machine
         address = machine["address"]
         known = 0 <= address < machine["words"]
+        value = self._value(thread, kind, address, before) if known and before else machine["value"]
         buffers = tuple(tuple(machine.buffered(t)) for t in range(machine.threads))
         broken = VIOLATIONS[machine["violation"]] if violated else ""
         if broken == "expectation":
-            broken = f"expectation of line {machine['line']}"
+            broken = f"expectation of line {machine['line']}: {linecache.getline(place[0], machine['line']).strip()}".rstrip(": ")
         after = machine.word(address) if known else 0
-        self.events.append(Event(number, thread, kind, address, machine["value"], after, visible, place, buffers, broken))
+        self.events.append(Event(number, thread, kind, address, value, after, visible, place, buffers, known, broken))

@@ -83,6 +83,7 @@ def prepared(mutant: Mutant | None) -> Scenario:
     scenario.run(cache_init, CACHE_TABLE, PAGE_WORDS, TYPESAFE | CTOR_ZERO)
     scenario.store(FREE_AT_START, int(scenario.arena.words[FRAMES_AT + POOL.free]))
     frames_are_safe(scenario)
+    scenario.label(HELD_AT, "read sections", quiet=True)
     scenario.thread("reader", call(long_reader, 0))
     return scenario
 

@@ -110,6 +110,7 @@ def machine(same_bits: bool, same_frame: bool) -> Scenario:
     for n, word in enumerate((owner, stage.word(owner + SP.gfn), stage.word(owner + SP.role))):
         s.store(MEANT_AT + n, word)
     s.label(table, "table A", words=2)
+    s.label(MEANT_AT, "meant", words=3, quiet=True)
     calls = [call(zap_table, v, owner)]
     if same_frame:
         calls.append(call(take_back, v, 0))

@@ -97,9 +97,9 @@ def prepared(mutant: Mutant | None, entries: int) -> Stage:
     for n in range(entries):
         s.run(add, stage.vcpus[0], 0, stage.vm, HEAD_AT, SPTES_AT + n)
     s.store(stage.vm + VM.design, stage.design)
-    s.label(HEAD_AT, "rmap A")
-    s.label(OTHER_AT, "rmap B")
-    s.label(SPTES_AT, "spte", words=8)
+    s.label(HEAD_AT, "rmap A", kind="rmap")
+    s.label(OTHER_AT, "rmap B", kind="rmap")
+    s.label(SPTES_AT, "spte", words=8, kind="spte")
     for n in range(3):
         ref = stage.word(HEAD_AT) >> 1
         for _ in range(n):

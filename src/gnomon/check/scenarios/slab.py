@@ -129,6 +129,7 @@ def page_kept(mutant: Mutant | None) -> Scenario:
     ref = scenario.run(publish_object, 1)
     scenario.label(ref, "object", words=2)
     scenario.store(POINTER_AT + 16, ref // PAGE_WORDS)
+    scenario.label(POINTER_AT + 16, "its frame", quiet=True)
     scenario.thread("reader", call(reader, 0))
     scenario.thread("shrinker", call(free_and_shrink, 1))
     return scenario

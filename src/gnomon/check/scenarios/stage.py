@@ -62,6 +62,7 @@ def stage(
     scenario.run(rcu_init, 0)
     scenario.store(RCU_AT + RCU.membarrier, membarrier)
     scenario.label(RCU_AT, "rcu", RCU)
+    scenario.name_value(POISON, "POISON")
     for t in range(threads):
         scenario.run(thread_register)
         scenario.label(THREADS_AT + t * THREAD_WORDS, f"thread {t}", THREAD)
