@@ -18,7 +18,7 @@ from gnomon.lang.fixed import FRAMES_AT
 from gnomon.mem.debug import leak_check
 from gnomon.mem.pool import POOL
 from gnomon.mem.shrinker import mem_callbacks, shrink_all
-from gnomon.mmu import design as designs
+from gnomon.mmu import designs
 from gnomon.mmu.context import mmu_set_context, mmu_sfence
 from gnomon.mmu.dirty import commit, disable_dirty_log, enable_dirty_log, harvest, merge_back
 from gnomon.mmu.setup import static_words, vcpu_create, vm_clear, vm_create
@@ -56,7 +56,7 @@ def pte(gfn: int, bits: int) -> int:
 class Rig:
     """`pages` pages of RAM from BASE and `harts` vCPUs; every method uses the kernels of `world`."""
 
-    def __init__(self, pages=64, harts=1, *, n_max=64, world=COMPILED, design=(), debug=True, frames=None, host=None):
+    def __init__(self, pages=64, harts=1, *, n_max=64, world=COMPILED, design="", debug=True, frames=None, host=None):
         self.world, self.pages = world, pages
         self.host = host or Host(frames or pages + 3600, debug=debug)
         self.m = self.host.arena
@@ -67,7 +67,7 @@ class Rig:
         self.threads = [self.host.thread() for _ in range(harts)]
         self.vcpus = [world(vcpu_create)(self.m, self.vm, t) for t in self.threads]
         self.v = self.vcpus[0]
-        self.words[self.vm + VM.design] = sum(designs.NAMES[rule] for rule in design)
+        self.words[self.vm + VM.design] = designs.parse(design)
 
     def call(self, kernel, *arguments) -> int:
         """A kernel of this world on this arena."""

@@ -200,7 +200,7 @@ KERNELS = (guest_writes, churn, migrate_loop, harvest_and_copy)
 class Stress:
     """A rig with running vCPU threads. `aliases` > 0: S-mode on Sv39 tables of its own, each page mapped that often; 0: bare."""
 
-    def __init__(self, *, pages=96, harts=2, aliases=0, n_max=256, design=(), churning=True, migrating=False, nap_ns=300_000, seed=1):
+    def __init__(self, *, pages=96, harts=2, aliases=0, n_max=256, design="", churning=True, migrating=False, nap_ns=300_000, seed=1):
         for k in KERNELS:
             compile_kernel(k)
         self.rig = Rig(pages + 64 + aliases, harts, n_max=n_max, design=design)

@@ -8,7 +8,7 @@ from gnomon.lang.atomics import cmpxchg, store_release
 from gnomon.mmu.dirty import harvest
 from gnomon.mmu.fast_fault import FAST_FIXED, FAST_NOT, fast_page_fault
 from gnomon.mmu.leaf import publish
-from gnomon.mmu.rmap import rmap_add, rmap_walk
+from gnomon.mmu.rmap import page_rmap_add, rmap_walk
 from gnomon.mmu.slot import mark_dirty, mark_frame_dirty
 from gnomon.mmu.spte import ACCESSED, DIRTY, MMU_WRITABLE, PRESENT, WRITABLE, make_leaf
 from gnomon.mmu.tlb import TLB_READ, TLB_WRITE
@@ -52,7 +52,8 @@ def publish_race(design):
 
             return step
 
-        with swapped(publish, store_release=count(store_release), rmap_add=count(twin(rmap_add)), mark_dirty=count(twin(mark_dirty))):
+        steps = {"page_rmap_add": count(twin(page_rmap_add)), "mark_dirty": count(twin(mark_dirty))}
+        with swapped(publish, store_release=count(store_release), **steps):
             twin(publish)(rig.m, rig.vm, rig.v, table, 3, leaf)
         if seen <= stop:
             return lost
@@ -63,8 +64,8 @@ def publish_race(design):
 
 def test_is_spte_rmap_bitmap_the_order_that_loses_nothing():
     """I-7: whenever the harvest comes in between, a writable spte has its dirty bit in the end; with the bit first it has not."""
-    assert publish_race(()) == []
-    assert publish_race(("bitmap-first",))
+    assert publish_race("") == []
+    assert publish_race("publish=bitmap-first")
 
 
 def fast_race(design):
@@ -102,9 +103,9 @@ def leaf_word(rig, va, slot=0):
 
 def test_does_the_fast_fault_log_after_it_made_the_page_writable():
     """F3: a harvest between the two takes nothing and protects nothing wrongly; the bit comes and is taken by the next."""
-    assert fast_race(()) == []
-    assert fast_race(("bitmap-first",)) == [1]
-    assert fast_race(("drop-dirty",))
+    assert fast_race("") == []
+    assert fast_race("publish=bitmap-first") == [1]
+    assert fast_race("fast-fault=drop-dirty")
 
 
 def test_does_a_harvest_that_loses_its_cmpxchg_look_again():

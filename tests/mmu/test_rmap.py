@@ -54,8 +54,8 @@ class Rmaps:
         self.rig.words[self.table + n] = 0
         return self.rig.call(rmap_remove, self.rig.t, self.heads + head, self.table + n)
 
-    def walk(self, head, kind=PROTECT_DIRTY, forward=0):
-        return self.rig.call(rmap_walk, self.heads + head, kind, forward)
+    def walk(self, head, kind=PROTECT_DIRTY):
+        return self.rig.call(rmap_walk, self.rig.vm, self.heads + head, kind)
 
     def entries(self, head):
         """Entries read from the words, and the shape rules: full tails, a marker that names the head, zeroes behind the count."""
@@ -170,7 +170,7 @@ def test_can_a_walk_ever_hit_a_middle_spte(world):
     for word in spared:
         for kind in (PROTECT_DIRTY, PROTECT_TABLE):
             rig.words[at] = word
-            assert rig.call(spte_protect, at, kind) == 0
+            assert rig.call(spte_protect, rig.vm, rig.field("rmap"), at, kind, 0) == 0
             assert int(rig.words[at]) == word
     assert READABLE | ACCESSED | PRESENT == LEAF & (READABLE | ACCESSED | PRESENT)
 

@@ -107,7 +107,7 @@ class ShadowMachine(RuleBasedStateMachine):
     """Random tables, accesses, edits through tracked stores, fences, context switches and reclaim, on two vCPUs."""
 
     world = staticmethod(COMPILED)
-    design = ()
+    design = ""
     met: ClassVar[Counter] = Counter()
 
     @initialize(modes=st.tuples(MODES, MODES))
@@ -214,7 +214,7 @@ class InterpretedShadowMachine(ShadowMachine):
 
 
 class UntrackedShadowMachine(ShadowMachine):
-    design = ("untracked",)
+    design = "guest-tables=untracked"
 
 
 _quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

@@ -32,7 +32,7 @@ def test_are_other_wrong_arguments_refused():
     for wrong, match in (
         ({"harts": 0}, "harts"),
         ({"harts": 49}, "harts"),
-        ({"design": ("x",)}, "design"),
+        ({"design": "x"}, "design"),
         ({"shadow_pages": 3}, "shadow"),
     ):
         with pytest.raises(GnomonError, match=match):

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from gnomon.cli import control, say, units
 from gnomon.cli.console import Output, feed
 from gnomon.cli.hosted import Hosted
-from gnomon.cli.run import FLUSH, make_machine
+from gnomon.cli.run import FLUSH, make_machine, warn_of
 
 
 def receive(
@@ -18,12 +18,14 @@ def receive(
     *,
     name: Annotated[str | None, Parameter(help="Its name here; by default the one it comes with.")] = None,
     timeout: Annotated[str, Parameter(help="How long the source may say nothing before the guest is discarded.")] = "10s",
+    design: Annotated[str, Parameter(help="axis=choice,…: how its MMU works here; gnomon designs lists them.")] = "",
     json: Annotated[bool, Parameter(help="Events as JSON lines on stdout.")] = False,
 ) -> int:
     """Receive one migrating guest and run it: its console on stdout, its exit code as exit code."""
     from gnomon.cli.warming import machine_class
     from gnomon.migrate import Receiver, destination
 
+    warn_of(design)
     patience = units.duration(timeout, "the timeout", least=0.1)
     output = Output(json=json)
     hosted = Hosted(control.Claim(name) if name else None, on_event=output.event, note=say.note)
@@ -32,7 +34,7 @@ def receive(
         nonlocal hosted
         if hosted.name is None:
             hosted = Hosted(control.claim_free(name or "guest"), on_event=output.event, note=say.note)
-        return make_machine(memory, harts, name=hosted.name, shadow_pages=shadow_pages, console=output)
+        return make_machine(memory, harts, name=hosted.name, shadow_pages=shadow_pages, console=output, design=design)
 
     try:
         machine_class()  # compile before anyone waits for an answer

@@ -29,18 +29,20 @@ def run(
     start: Annotated[
         Literal["auto", "m", "s"], Parameter(help="The mode it starts in: auto takes S with SBI where the ELF asks for it.")
     ] = "auto",
+    design: Annotated[str, Parameter(help="axis=choice,…: how its MMU works; gnomon designs lists them.")] = "",
     json: Annotated[bool, Parameter(help="Events as JSON lines on stdout.")] = False,
 ) -> int:
     """Run a guest: its console on stdout and stdin, its exit code as exit code."""
     if not 1 <= harts <= HARTS_MOST:
         raise GnomonError(f"a machine has 1 to {HARTS_MOST} harts, and this asks for {harts}", exit_code=2)
     size = units.memory(memory)
+    warn_of(design)
     file = find(elf)
     claim = control.Claim(name) if name else None
     output = Output(json=json)
     hosted = Hosted(claim, on_event=output.event, note=say.note)
     try:
-        machine = make_machine(size, harts, name=name, console=output)
+        machine = make_machine(size, harts, name=name, console=output, design=design)
         hosted.adopt(machine)
         try:
             machine.load(str(file), bootargs=append, start=start, initrd=initrd)
@@ -54,6 +56,14 @@ def run(
         hosted.end_machine()
         output.flush(FLUSH)
         hosted.close()
+
+
+def warn_of(design: str) -> None:
+    """Say what is wrong with a design. Raises GnomonError for one that is none."""
+    from gnomon.mmu.designs import parse, wrongs
+
+    for wrong in wrongs(parse(design)):
+        say.note(f"gnomon: a broken design on purpose: {wrong}")
 
 
 def find(elf: str) -> Path:

@@ -1,21 +1,32 @@
-"""design: the broken variants of the MMU's rules, each a bit of VM.design, 0 in use.
+"""design: the choices of the design space as fields of one word, VM.design; 0 in every field is what ships.
 
-A checker or a stress test that has never seen a bug proves nothing: each bit breaks exactly one rule at the one place that keeps
-it, and a test sees it caught. None of these words is read on a TLB hit.
+designs.py says what each choice is, where it comes from and how it is named. A kernel that keeps a rule reads the field at the one
+place where the choices differ. None of these words is read on a TLB hit. A new axis takes the next free bits and a row there.
 """
 
-DESIGN_BITMAP_FIRST = 1  # sets the dirty bit before the spte and its rmap entry are visible (breaks I-7)
-DESIGN_FORWARD_WALK = 2  # walks a descriptor from low to high: misses an entry that moves down behind it (breaks R-3)
-DESIGN_SKIP_FLUSH = 4  # never flushes remote TLBs (breaks I-1, I-3)
-DESIGN_FREE_AT_ONCE = 8  # frees zapped shadow pages before the flush that forgets them (breaks I-9, I-19)
-DESIGN_DROP_DIRTY = 16  # a fast page fault makes the spte writable and forgets the dirty bit (breaks I-5)
-DESIGN_UNTRACKED = 32  # shadows guest tables without write-protecting them (breaks I-15)
+PROTECTOR = 3  # mask of the field; lockless is 0
+PROTECTOR_LOCKED = 1
+PROTECTOR_RMAP_BIT = 2
 
-NAMES = {
-    "bitmap-first": DESIGN_BITMAP_FIRST,
-    "forward-walk": DESIGN_FORWARD_WALK,
-    "skip-flush": DESIGN_SKIP_FLUSH,
-    "free-at-once": DESIGN_FREE_AT_ONCE,
-    "drop-dirty": DESIGN_DROP_DIRTY,
-    "untracked": DESIGN_UNTRACKED,
-}
+RECLAIM = 7 << 2  # typesafe-slab is 0
+RECLAIM_IMMEDIATE = 1 << 2
+RECLAIM_CALL_RCU = 2 << 2
+RECLAIM_THROTTLED = 3 << 2
+RECLAIM_MODE_WAIT = 4 << 2
+
+GUARD = 7 << 5  # level is 0
+GUARD_NONE = 1 << 5
+GUARD_RECHECK = 2 << 5
+GUARD_MMU_WRITABLE = 3 << 5
+GUARD_FIXUP = 4 << 5
+
+WALK = 3 << 8  # nulls-backward is 0
+WALK_FORWARD = 1 << 8
+WALK_NO_NULLS = 2 << 8
+
+PUBLISH_BITMAP_FIRST = 1 << 10
+FLUSH_SKIPPED = 1 << 11
+ENCODING_LEVELS = 1 << 12
+FAST_FAULT_DROP_DIRTY = 1 << 13
+ZAP_FREE_AT_ONCE = 1 << 14
+TABLES_UNTRACKED = 1 << 15

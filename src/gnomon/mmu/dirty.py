@@ -7,7 +7,8 @@ Owns       VM.dirty[w]      64 gfns a word; a bit is set by a fault after its sp
 Guarantees H1  a store that retires after harvest() returned faulted first, or its gfn is in a later snapshot        (I-1, I-7)
            H2  a bit taken is in the snapshot until commit() or merge_back(): a failed copy loses nothing
            H3  the last harvest, with every vCPU parked, leaves nothing behind: their fault paths are over           (I-8)
-Context    no lock held; sleeps never; one harvester a machine (VM.harvester, a bit lock)
+Context    no lock held; sleeps never; one harvester a machine (VM.harvester, a bit lock). Other protectors, by VM.design: `locked` holds
+           mmu_lock for the whole walk, `rmap-bit` the bit lock of one rmap at a time, and neither needs an RCU section
 Readers    vCPUs set bits and fault throughout; a zapper may free and reuse any spte under us (rmap.py, R-5, R-6)
 Progress   lock-free; a walk that meets RESTART_LIMIT foreign markers finishes under mmu_lock
 """
@@ -17,8 +18,8 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.arith import ctz, popcount, wrap
 from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_and, fetch_or, mb, read_once, store_release, write_once, xchg
-from gnomon.mmu.design import DESIGN_FORWARD_WALK
-from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_walk
+from gnomon.mmu.design import PROTECTOR, PROTECTOR_LOCKED, PROTECTOR_RMAP_BIT
+from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_lock, rmap_unlock, rmap_walk
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vcpu import flush_remote_tlbs
 from gnomon.mmu.vm_words import VM
@@ -38,16 +39,50 @@ def dirty_words(m, vm):
 def protect_locked(m, vm, head):
     """A walk that gave up, again under mmu_lock, where no marker is foreign. Returns sptes changed."""
     spin_lock(m, vm + VM.mmu_lock)
-    found = rmap_walk(m, head, PROTECT_DIRTY, 0)
+    found = rmap_walk(m, vm, head, PROTECT_DIRTY)
     spin_unlock(m, vm + VM.mmu_lock)
     fetch_add(m, vm + VM.rmap_locked, 1)
     return found & CHANGED_MASK
 
 
+@kernel
+def protect_locking(m, vm, w, bits, protector):
+    """protect_word() of the protectors that lock: mmu_lock is held (harvest_lock), or each rmap's bit is taken. No marker is foreign."""
+    rmap = read_once(m, vm + VM.rmap) + (w << 6)
+    changed = 0
+    while bits:
+        head = rmap + ctz(bits)
+        bits = wrap(bits & (bits - 1))
+        if protector == PROTECTOR_RMAP_BIT:
+            rmap_lock(m, head)
+        changed += rmap_walk(m, vm, head, PROTECT_DIRTY) & CHANGED_MASK
+        if protector == PROTECTOR_RMAP_BIT:
+            rmap_unlock(m, head)
+    return changed
+
+
+@kernel
+def harvest_lock(m, vm):
+    """Before a protector walks: protector=locked shuts everybody out who holds or wants mmu_lock, as today's KVM does."""
+    if read_once(m, vm + VM.design) & PROTECTOR == PROTECTOR_LOCKED:
+        spin_lock(m, vm + VM.mmu_lock)
+    return 0
+
+
+@kernel
+def harvest_unlock(m, vm):
+    """After harvest_lock() and the walk; before the flush, which may be outside the lock (I-2)."""
+    if read_once(m, vm + VM.design) & PROTECTOR == PROTECTOR_LOCKED:
+        spin_unlock(m, vm + VM.mmu_lock)
+    return 0
+
+
 @kernel(inline=True)
 def protect_word(m, t, vm, w, bits):
     """Write-protect the pages of `bits` of word `w`. Returns sptes changed."""
-    forward = read_once(m, vm + VM.design) & DESIGN_FORWARD_WALK
+    protector = read_once(m, vm + VM.design) & PROTECTOR
+    if protector:
+        return protect_locking(m, vm, w, bits, protector)
     rmap = read_once(m, vm + VM.rmap) + (w << 6)
     changed = 0
     restarts = 0
@@ -55,7 +90,7 @@ def protect_word(m, t, vm, w, bits):
     while bits:
         head = rmap + ctz(bits)
         bits = wrap(bits & (bits - 1))
-        found = rmap_walk(m, head, PROTECT_DIRTY, forward)
+        found = rmap_walk(m, vm, head, PROTECT_DIRTY)
         if found < 0:
             rcu_read_unlock(m, t)  # who holds mmu_lock may wait for a grace period
             found = protect_locked(m, vm, head)
@@ -87,9 +122,11 @@ def harvest(m, t, vm):
         return BUSY
     dirty = read_once(m, vm + VM.dirty)
     count = 0
+    harvest_lock(m, vm)
     for w in range(dirty_words(m, vm)):
         if read_once(m, dirty + w):
             count += popcount(harvest_word(m, t, vm, w))
+    harvest_unlock(m, vm)
     if count:
         flush_remote_tlbs(m, vm)
     fetch_add(m, vm + VM.harvests, 1)
@@ -123,9 +160,12 @@ def clear_dirty_log(m, t, vm, w, bits):
     """The clear form: forget and write-protect the pages `bits` of word `w`, read before with no effect. Returns bits that were set.
 
     The caller copies the pages after this call. 64-page granularity, as KVM_CLEAR_DIRTY_LOG."""
+    harvest_lock(m, vm)
     taken = fetch_and(m, read_once(m, vm + VM.dirty) + w, ~bits) & bits  # full barrier, as in harvest_word
     if taken:
         fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, taken))
+    harvest_unlock(m, vm)
+    if taken:
         flush_remote_tlbs(m, vm)
     return taken
 

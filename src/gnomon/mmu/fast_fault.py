@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, load_acquire, read_once
-from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY
+from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, PUBLISH_BITMAP_FIRST
 from gnomon.mmu.slot import mark_frame_dirty
 from gnomon.mmu.spte import PFN_MASK, PRESENT, WRITABLE, is_fast_writable
 from gnomon.mmu.tlb import TLB_WRITE
@@ -34,11 +34,11 @@ def make_writable(m, vm, at, spte):
     """Set W in the leaf at `at` if it still is `spte`, then log the page. Returns 1 if this call did."""
     pfn = (spte & PFN_MASK) >> 12
     design = read_once(m, vm + VM.design)
-    if design & DESIGN_BITMAP_FIRST:
+    if design & PUBLISH_BITMAP_FIRST:
         mark_frame_dirty(m, pfn)
     if cmpxchg(m, at, spte, spte | WRITABLE) != spte:
         return 0
-    if design & (DESIGN_BITMAP_FIRST | DESIGN_DROP_DIRTY) == 0:
+    if design & (PUBLISH_BITMAP_FIRST | FAST_FAULT_DROP_DIRTY) == 0:
         mark_frame_dirty(m, pfn)  # F3; full barrier in between: the cmpxchg
     return 1
 

@@ -15,8 +15,8 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import shr
 from gnomon.lang.atomics import fetch_add, mb, read_once, write_once
 from gnomon.lang.guest_memory import load64, store64
-from gnomon.mmu.design import DESIGN_UNTRACKED
-from gnomon.mmu.leaf import direct_child, link_child, note_use, set_leaf
+from gnomon.mmu.design import TABLES_UNTRACKED
+from gnomon.mmu.leaf import direct_child, link_child, note_use, repair_middle, set_leaf
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_TABLE, rmap_walk
 from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slot import backing_fault, mark_dirty, slot_index
@@ -46,9 +46,9 @@ def track_page(m, vm, index):
     """From here on a store to page `index` comes to us: count it as a guest table, protect its sptes, flush (I-15)."""
     fetch_add(m, read_once(m, vm + VM.tracked) + index, 1)
     mb()
-    if read_once(m, vm + VM.design) & DESIGN_UNTRACKED:
+    if read_once(m, vm + VM.design) & TABLES_UNTRACKED:
         return 0
-    changed = rmap_walk(m, read_once(m, vm + VM.rmap) + index, PROTECT_TABLE, 0)
+    changed = rmap_walk(m, vm, read_once(m, vm + VM.rmap) + index, PROTECT_TABLE)
     flush_if_stale(m, vm, changed & CHANGED_MASK)
     return 0
 
@@ -164,6 +164,7 @@ def indirect_child(m, vm, v, t, at, level, gfn):
     if spte & PRESENT:
         child = child_page(m, spte_table(spte))
         if read_once(m, child + SP.role) == role and read_once(m, child + SP.gfn) == gfn:
+            repair_middle(m, vm, at, spte)
             return child
         zap_spte(m, vm, t, at)
         flush_if_stale(m, vm, 1)

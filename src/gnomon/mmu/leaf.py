@@ -7,10 +7,10 @@ Context    mmu_lock held, rmap_top_up done; the slow fault path only
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import cmpxchg, read_once, store_release, write_once
-from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_UNTRACKED
+from gnomon.lang.atomics import cmpxchg, fetch_or, read_once, store_release, write_once
+from gnomon.mmu.design import GUARD, GUARD_FIXUP, PUBLISH_BITMAP_FIRST, TABLES_UNTRACKED
 from gnomon.mmu.fast_fault import make_writable
-from gnomon.mmu.rmap import rmap_add
+from gnomon.mmu.rmap import page_rmap_add, rmap_add
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slot import backing_fault, mark_dirty
 from gnomon.mmu.spte import (
@@ -21,6 +21,8 @@ from gnomon.mmu.spte import (
     READABLE,
     USER,
     WRITABLE,
+    encode_leaf,
+    encode_middle,
     make_leaf,
     make_nonleaf,
     spte_table,
@@ -43,11 +45,12 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
     if pfn == 0:
         return LEAF_NO_MEMORY
     tracked = read_once(m, read_once(m, vm + VM.tracked) + index)
-    if read_once(m, vm + VM.design) & DESIGN_UNTRACKED:
+    design = read_once(m, vm + VM.design)
+    if design & TABLES_UNTRACKED:
         tracked = 0
     if tracked:
         access = access & ~WRITABLE
-    spte = make_leaf(pfn << 12, access)
+    spte = encode_leaf(make_leaf(pfn << 12, access), design)
     if read_once(m, vm + VM.logging) and wanted != TLB_WRITE:
         spte = spte & ~WRITABLE  # the first store will say so by itself
     old = read_once(m, at)
@@ -67,11 +70,11 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
 @kernel
 def publish(m, vm, v, at, index, spte):
     """A new leaf becomes visible: spte, rmap, dirty bit."""
-    early = read_once(m, vm + VM.design) & DESIGN_BITMAP_FIRST
+    early = read_once(m, vm + VM.design) & PUBLISH_BITMAP_FIRST
     if early and spte & WRITABLE:
         mark_dirty(m, vm, index)
     store_release(m, at, spte)
-    rmap_add(m, v, read_once(m, vm + VM.rmap) + index, at)
+    page_rmap_add(m, vm, v, read_once(m, vm + VM.rmap) + index, at)
     if spte & WRITABLE and early == 0:
         mark_dirty(m, vm, index)  # full barrier, pairs with the xchg of harvest_word: forbids "bit taken, spte not yet in the rmap"
     return 0
@@ -96,7 +99,16 @@ def widen(m, vm, at, spte):
 def link_child(m, vm, v, t, at, level, child):
     """Make the middle spte at `at` in a table of `level` point to shadow page `child`. The child's table is filled or empty by now."""
     rmap_add(m, v, child + SP.parents, at)
-    store_release(m, at, make_nonleaf(read_once(m, child + SP.table), level))  # pairs with load_acquire in leaf_of
+    spte = encode_middle(make_nonleaf(read_once(m, child + SP.table), level), read_once(m, vm + VM.design))
+    store_release(m, at, spte)  # pairs with load_acquire in leaf_of
+    return 0
+
+
+@kernel
+def repair_middle(m, vm, at, spte):
+    """The fixup: a protector that was led astray took W from the middle `spte` at `at`, the fault is here for that: give it back (C12)."""
+    if spte & WRITABLE == 0 and read_once(m, vm + VM.design) & GUARD == GUARD_FIXUP:
+        fetch_or(m, at, WRITABLE)
     return 0
 
 
@@ -110,6 +122,7 @@ def direct_child(m, vm, v, t, at, level, gfn, access):
     if spte & PRESENT:
         child = child_page(m, spte_table(spte))
         if read_once(m, child + SP.role) == role and read_once(m, child + SP.gfn) == gfn:
+            repair_middle(m, vm, at, spte)
             return child
         zap_spte(m, vm, t, at)
         flush_if_stale(m, vm, 1)

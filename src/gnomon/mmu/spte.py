@@ -5,7 +5,8 @@
 
 Bits 0-7 lie as in a RISC-V PTE (bit 5 apart), so permissions copy by a mask. `spte & PFN_MASK` is the byte offset of the frame in
 the arena. LEVEL is the level of the table that holds the entry (1 = leaf table): no two sptes at different levels are ever
-equal words, which is what keeps a compare-and-exchange on a reused table from hitting a middle spte (C11).
+equal words, which is what keeps a compare-and-exchange on a reused table from hitting a middle spte (C11). Designs with another guard
+have 0 there, as words of 2013 and of today's KVM have no level: encode_leaf() and encode_middle() are the one place that knows.
 
 P1  W => MMU_W => HOST_W on a leaf. MMU_W clear: write-protected for page tables; W alone clear: for the dirty log.
 P2  A middle spte has neither MMU_W nor HOST_W, and always W: the walk ands W along the path.
@@ -13,6 +14,7 @@ P3  A present leaf is changed by cmpxchg or xchg only: the fast fault, the harve
 """
 
 from gnomon.lang import kernel
+from gnomon.mmu.design import ENCODING_LEVELS, GUARD, GUARD_RECHECK
 
 PRESENT = 1 << 0
 READABLE = 1 << 1
@@ -46,6 +48,24 @@ def make_nonleaf(table, level):
 
 
 @kernel
+def encode_leaf(spte, design):
+    """The leaf `spte` in the words of `design`: with its level, or without."""
+    if design & GUARD == 0 or design & ENCODING_LEVELS:
+        return spte
+    return spte & ~LEVEL_MASK
+
+
+@kernel
+def encode_middle(spte, design):
+    """The middle `spte` in the words of `design`. For the recheck it looks like a writable leaf in every bit: the condition of C13."""
+    if design & GUARD == 0 or design & ENCODING_LEVELS:
+        return spte
+    if design & GUARD == GUARD_RECHECK:
+        spte = spte | HOST_WRITABLE | MMU_WRITABLE
+    return spte & ~LEVEL_MASK
+
+
+@kernel
 def spte_table(spte):
     """Word reference of the table a middle spte points to."""
     return (spte & PFN_MASK) >> 3
@@ -54,4 +74,4 @@ def spte_table(spte):
 @kernel
 def is_fast_writable(spte):
     """1 for a present 4 KiB leaf whose W may be set without mmu_lock."""
-    return int((spte & (PRESENT | MMU_WRITABLE | LARGE | LEVEL_MASK)) == (PRESENT | MMU_WRITABLE | (1 << LEVEL_SHIFT)))
+    return int((spte & (PRESENT | MMU_WRITABLE | LARGE | (2 << LEVEL_SHIFT))) == (PRESENT | MMU_WRITABLE))  # LEVEL 1, or 0: not told

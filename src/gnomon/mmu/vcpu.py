@@ -29,7 +29,7 @@ from gnomon.lang.atomics import (
     xchg,
 )
 from gnomon.lang.host import sched_yield
-from gnomon.mmu.design import DESIGN_SKIP_FLUSH
+from gnomon.mmu.design import FLUSH_SKIPPED
 from gnomon.mmu.tlb import TLB_AT, TLB_WORDS, tlb_flush_all
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.thread import advance_to
@@ -156,7 +156,7 @@ def request_all(m, vm, bits):
 def flush_remote_tlbs(m, vm):
     """Every translation cached before this call is gone, or will be before its vCPU enters guest mode again, on return."""
     seen = load_acquire(m, vm + VM.tlbs_dirty)  # a zap that comes later may leave what escapes this flush: it is not counted clean
-    if read_once(m, vm + VM.design) & DESIGN_SKIP_FLUSH:
+    if read_once(m, vm + VM.design) & FLUSH_SKIPPED:
         return 0
     request_all(m, vm, REQ_FLUSH)
     fetch_add(m, vm + VM.remote_flushes, 1)

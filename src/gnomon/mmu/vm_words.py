@@ -16,6 +16,7 @@ VM = record(
     "One machine, as the MMU sees it.",
     mmu_lock=8,  # spinlock: slow fault, zap, tracked writes; a cache line of its own
     harts=1,  # number of vCPUs
+    design=1,  # which choice of each axis runs, 0 = what ships (design.py); beside other words that are only read
     base_gfn=1,  # first gfn of RAM
     pages=1,  # pages of RAM: gfns base_gfn … base_gfn + pages - 1
     backing=1,  # word ref: pfn of each page, 0 = not touched yet
@@ -34,7 +35,6 @@ VM = record(
     tlbs_dirty=1,  # counts zaps whose flush was left to the guest's SFENCE.VMA; only grows
     tlbs_clean=1,  # what tlbs_dirty was when a flush began that is over; equal to it: no TLB holds more than the sptes say
     big_zaps=1,  # counts zaps of whole superpage mappings: an SFENCE.VMA by address must then drop everything
-    design=1,  # DESIGN_* bits: which rule a broken variant breaks, 0 = the right ones (design.py)
     zaps=1,  # shadow pages zapped
     recycled=1,  # … because n_max was reached
     flooded=1,  # … because the guest wrote to them as if they were data

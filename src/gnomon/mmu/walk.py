@@ -10,7 +10,8 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.arith import sar, shl
 from gnomon.lang.atomics import cmpxchg, load_acquire, read_once, write_once
-from gnomon.mmu.shadow_page import ROOT_LEVEL, TABLE_ENTRIES, TABLE_SHIFT
+from gnomon.mem.pool import FRAME_TABLE, frame_payload, frame_tag, frame_word
+from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_ENTRIES, TABLE_SHIFT, role_level
 from gnomon.mmu.spte import (
     ACCESSED,
     DIRTY,
@@ -72,6 +73,13 @@ def table_index(va, level):
 
 
 @kernel
+def leads_to(m, spte, level):
+    """1 if `spte` points to a table of `level`: what LEVEL says in the design that ships, its owner says where sptes carry none."""
+    word = frame_word(m, (spte & PFN_MASK) >> 12)
+    return int(frame_tag(word) == FRAME_TABLE and role_level(read_once(m, frame_payload(word) + SP.role)) == level)
+
+
+@kernel
 def leaf_of(m, table, va, access):
     """Word of the leaf spte for `va` below the root table `table`, 0 if a level above is not present or, for a store, lacks W.
 
@@ -80,7 +88,10 @@ def leaf_of(m, table, va, access):
     level = ROOT_LEVEL
     while level > 1:
         spte = load_acquire(m, table + table_index(va, level))  # pairs with the store_release that links a filled table
-        if spte & (PRESENT | LEVEL_MASK) != PRESENT | (level << LEVEL_SHIFT) or (access == TLB_WRITE and spte & WRITABLE == 0):
+        found = spte & (PRESENT | LEVEL_MASK)
+        if found != PRESENT | (level << LEVEL_SHIFT) and (found != PRESENT or leads_to(m, spte, level - 1) == 0):
+            return 0
+        if access == TLB_WRITE and spte & WRITABLE == 0:
             return 0
         if spte & LARGE:
             return table + table_index(va, level)

@@ -15,8 +15,8 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
 from gnomon.mem.shrinker import shrink_all
-from gnomon.mmu.design import DESIGN_FREE_AT_ONCE
-from gnomon.mmu.rmap import DESC, rmap_remove
+from gnomon.mmu.design import ZAP_FREE_AT_ONCE
+from gnomon.mmu.rmap import DESC, page_rmap_remove, rmap_remove
 from gnomon.mmu.shadow_page import (
     ROLE_DIRECT,
     ROOT_LEVEL,
@@ -39,14 +39,23 @@ RECYCLE_PAGES = 25
 
 
 @kernel
+def spte_level(m, at, spte):
+    """Level of the table that holds `spte` at `at`: LEVEL, or, where sptes carry none, its owner's. Under mmu_lock."""
+    level = (spte & LEVEL_MASK) >> LEVEL_SHIFT
+    if level:
+        return level
+    return role_level(read_once(m, child_page(m, at) + SP.role))
+
+
+@kernel
 def zap_spte(m, vm, t, at):
     """Make the spte at `at` non-present and take it out of its rmap. Returns the spte it was."""
     spte = xchg(m, at, 0)
     if spte & PRESENT == 0:
         return 0
-    if spte & LEVEL_MASK == 1 << LEVEL_SHIFT:
+    if spte_level(m, at, spte) == 1:
         fetch_add(m, vm + VM.tlbs_dirty, 1)  # before the rmap entry goes: who finds no entry finds this count (Z3)
-        rmap_remove(m, t, read_once(m, vm + VM.rmap) + index_of_frame(m, (spte & PFN_MASK) >> 12), at)
+        page_rmap_remove(m, vm, t, read_once(m, vm + VM.rmap) + index_of_frame(m, (spte & PFN_MASK) >> 12), at)
         return spte
     child = child_page(m, spte_table(spte))
     rmap_remove(m, t, child + SP.parents, at)
@@ -100,7 +109,7 @@ def commit_zap(m, vm, t, zapped):
     """Flush, then free the chain of prepare_zap. Every vCPU looks its roots up anew: one of them may be in the chain (I-20)."""
     if zapped == 0:
         return 0
-    if read_once(m, vm + VM.design) & DESIGN_FREE_AT_ONCE == 0:
+    if read_once(m, vm + VM.design) & ZAP_FREE_AT_ONCE == 0:
         request_all(m, vm, REQ_FLUSH | REQ_ROOTS)
         fetch_add(m, vm + VM.remote_flushes, 1)
     sp = zapped

@@ -20,7 +20,7 @@ from gnomon.hart.state import DECODE_WORDS, HART, HSM_STOPPED, hart_reset
 from gnomon.lang import PAGE_SIZE, PAGE_WORDS
 from gnomon.lang.host import monotonic_ns
 from gnomon.mem.frames import run_alloc_n
-from gnomon.mmu.design import NAMES
+from gnomon.mmu.designs import parse
 from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
 from gnomon.mmu.vm_words import MAX_HARTS, VM
 from gnomon.vm import pages, state
@@ -54,10 +54,10 @@ class Machine:
     console       called with bytes of guest output, on a thread of its own
     shadow_pages  n_max_mmu_pages; None for 2 % of RAM's pages
     host          share this Host with other machines; None for one of its own
-    design        names of broken variants to run with (gnomon.mmu.design.NAMES): for tests that must see them break
+    design        which choice of each axis of the design space runs: "reclaim=call-rcu,guard=fixup"; gnomon.mmu.designs lists them
     debug         poison freed memory and count what writes to it
 
-    Raises GnomonError for impossible sizes."""
+    Raises GnomonError for impossible sizes and designs."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Machine:
         host: Host | None = None,
         console: Callable[[bytes], object] | None = None,
         shadow_pages: int | None = None,
-        design: tuple[str, ...] = (),
+        design: str = "",
         debug: bool = False,
     ):
         if memory % PAGE_SIZE or not LEAST_MEMORY <= memory <= MOST_MEMORY:
@@ -77,9 +77,7 @@ class Machine:
             )
         if not 1 <= harts <= min(MAX_HARTS, 48):
             raise GnomonError(f"a machine has 1 to 48 harts: {harts}", exit_code=2)
-        unknown = [rule for rule in design if rule not in NAMES]
-        if unknown:
-            raise GnomonError(f"no such design: {unknown[0]}", hint=f"known: {', '.join(NAMES)}", exit_code=2)
+        chosen = parse(design)
         if shadow_pages is not None and shadow_pages < LEAST_SHADOW_PAGES:
             raise GnomonError(f"a machine needs at least {LEAST_SHADOW_PAGES} shadow pages: {shadow_pages}", exit_code=2)
         self.memory, self.harts, self.name = memory, harts, name
@@ -99,7 +97,7 @@ class Machine:
                 self.host.thread_exit(t)
             raise GnomonError(f"the host's pool has no room for the tables of a machine of {memory} bytes")
         words = self.arena.words
-        words[self.vm + VM.design] = sum(NAMES[rule] for rule in set(design))
+        words[self.vm + VM.design] = chosen
         words[self.vm + DEV.htif_tohost] = words[self.vm + DEV.htif_fromhost] = -1
         for number, (v, at) in enumerate(zip(self.vcpus, decode, strict=True)):
             hart_reset(self.arena, v, number, RAM_BASE, 0, at)

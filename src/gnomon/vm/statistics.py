@@ -5,6 +5,7 @@ from __future__ import annotations
 from gnomon.hart.state import HART
 from gnomon.mem.debug import cache_stats, mem_stats
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
+from gnomon.mmu.designs import chosen
 from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.stats import sync_stats
@@ -39,7 +40,7 @@ _LOG = {
 
 
 def statistics(machine) -> dict:
-    """Nested dict of ints (and lists of ints, an entry a hart)."""
+    """Nested dict of ints (and lists of ints, an entry a hart); of the design, the name of each axis' choice."""
     words = machine.arena.words
 
     def over_harts(fields: dict[str, int]) -> dict[str, int]:
@@ -50,6 +51,7 @@ def statistics(machine) -> dict:
 
     caches = {"shadow page": CACHE_SP, "rmap descriptor": CACHE_DESC, "page table": CACHE_TABLE}
     return {
+        "design": chosen(int(words[machine.vm + VM.design])),
         "faults": over_harts(_FAULTS),
         "tlb": over_harts(_TLB),
         "mmu": of_vm(_MMU),

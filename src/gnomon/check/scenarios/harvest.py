@@ -7,7 +7,7 @@ from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, fetch_or, read_once, xchg
-from gnomon.mmu.design import DESIGN_BITMAP_FIRST, DESIGN_DROP_DIRTY, DESIGN_SKIP_FLUSH
+from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, FLUSH_SKIPPED, PUBLISH_BITMAP_FIRST
 from gnomon.mmu.dirty import harvest_word, protect_word
 from gnomon.mmu.vm_words import VM
 
@@ -52,8 +52,8 @@ def two_vcpus(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
-BITMAP_FIRST = Mutant("sets the dirty bit before the spte is writable (I-7)", design=DESIGN_BITMAP_FIRST, property="nothing lost")
-SKIP_FLUSH = Mutant("hands the snapshot out without a flush (I-1)", design=DESIGN_SKIP_FLUSH, property="nothing lost")
+BITMAP_FIRST = Mutant("sets the dirty bit before the spte is writable (I-7)", design=PUBLISH_BITMAP_FIRST, property="nothing lost")
+SKIP_FLUSH = Mutant("hands the snapshot out without a flush (I-1)", design=FLUSH_SKIPPED, property="nothing lost")
 register(
     Entry(
         "harvest/fast-fault",
@@ -61,7 +61,7 @@ register(
         fast_fault,
         {
             "bitmap-first": BITMAP_FIRST,
-            "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design=DESIGN_DROP_DIRTY, property="nothing lost"),
+            "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design=FAST_FAULT_DROP_DIRTY, property="nothing lost"),
             "skip-flush": SKIP_FLUSH,
             "protect-first": Mutant(
                 "write-protects before taking the bits (I-1)", {harvest_word: protect_then_take}, property="nothing lost"

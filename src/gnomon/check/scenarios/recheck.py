@@ -36,7 +36,7 @@ TARGET = 4
 
 
 @kernel
-def protect_rechecking(m, at, kind):
+def protect_rechecking(m, vm, head, at, kind, design):
     """spte_protect() with the guard of C13: the owner is compared, the value is not looked at."""
     while True:
         spte = read_once(m, at)

@@ -57,7 +57,7 @@ def map_page(m, v, gpa):
 
 
 @kernel
-def protect_any(m, at, kind):
+def protect_any(m, vm, head, at, kind, design):
     """spte_protect() without a guard: whatever is present and writable."""
     while True:
         spte = read_once(m, at)
@@ -68,7 +68,7 @@ def protect_any(m, at, kind):
 
 
 @kernel
-def protect_mmu_writable(m, at, kind):
+def protect_mmu_writable(m, vm, head, at, kind, design):
     """spte_protect() with today's one-bit guard: the value must carry MMU_W and not be large; its level is not looked at."""
     while True:
         spte = read_once(m, at)
@@ -79,7 +79,7 @@ def protect_mmu_writable(m, at, kind):
 
 
 @kernel
-def protect_by_store(m, at, kind):
+def protect_by_store(m, vm, head, at, kind, design):
     """spte_protect() with its guard, and a plain store in the place of the cmpxchg."""
     spte = read_once(m, at)
     if spte & (PRESENT | LARGE | LEVEL_MASK | HOST_WRITABLE) != PRESENT | (1 << LEVEL_SHIFT) | HOST_WRITABLE:
@@ -89,7 +89,7 @@ def protect_by_store(m, at, kind):
 
 
 @kernel
-def protect_any_noting(m, at, kind):
+def protect_any_noting(m, vm, head, at, kind, design):
     """protect_any(), and note when the frame was not that of the page meant."""
     while True:
         spte = read_once(m, at)

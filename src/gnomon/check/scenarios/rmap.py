@@ -11,9 +11,9 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage
 from gnomon.lang import kernel
-from gnomon.lang.atomics import load_acquire, read_once, store_release, write_once
-from gnomon.mmu.design import DESIGN_FORWARD_WALK
-from gnomon.mmu.rmap import DESC, DESC_SPTES, PROTECT_DIRTY, rmap_add, rmap_find, rmap_remove, rmap_top_up, rmap_walk, spte_protect
+from gnomon.lang.atomics import read_once, store_release, write_once
+from gnomon.mmu.design import WALK_FORWARD, WALK_NO_NULLS
+from gnomon.mmu.rmap import DESC, PROTECT_DIRTY, rmap_add, rmap_find, rmap_remove, rmap_top_up, rmap_walk
 from gnomon.mmu.spte import HOST_WRITABLE, LEVEL_SHIFT, MMU_WRITABLE, PRESENT, READABLE, WRITABLE
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
@@ -28,8 +28,7 @@ LEAF = 5 << 12 | PRESENT | READABLE | WRITABLE | HOST_WRITABLE | MMU_WRITABLE | 
 def walk(m, t, vm, head, stays):
     """Protect the rmap; the spte that was in it all the time must have lost W."""
     rcu_read_lock(m, t)
-    forward = read_once(m, vm + VM.design) & DESIGN_FORWARD_WALK
-    found = rmap_walk(m, head, PROTECT_DIRTY, forward)
+    found = rmap_walk(m, vm, head, PROTECT_DIRTY)
     rcu_read_unlock(m, t)
     expect(found < 0 or read_once(m, stays) & WRITABLE == 0)
     return 0
@@ -53,25 +52,6 @@ def add(m, v, t, vm, head, at):
     store_release(m, at, LEAF)
     rmap_add(m, v, head, at)
     spin_unlock(m, vm + VM.mmu_lock)
-    return 0
-
-
-@kernel
-def walk_ignoring_markers(m, head, kind, forward):
-    """Mutant of rmap_walk(): any nulls marker ends the walk, also that of another rmap."""
-    value = load_acquire(m, head)
-    if value & 1 == 0:
-        if value:
-            spte_protect(m, value >> 1, kind)
-        return 0
-    link = value ^ 1
-    while link & 1 == 0 and link != 0:
-        desc = link >> 1
-        for i in range(DESC_SPTES):
-            at = load_acquire(m, desc + DESC.sptes + DESC_SPTES - 1 - i)
-            if at:
-                spte_protect(m, at, kind)
-        link = load_acquire(m, desc + DESC.more)
     return 0
 
 
@@ -133,7 +113,7 @@ register(
         "an entry that a removal moves into the hole is not missed by a lockless walk (R-2, R-3)",
         moved_entry,
         {
-            "forward": Mutant("walks a descriptor from low to high (R-3)", design=DESIGN_FORWARD_WALK, property="expectation"),
+            "forward": Mutant("walks a descriptor from low to high (R-3)", design=WALK_FORWARD, property="expectation"),
             "clears-first": Mutant(
                 "empties the last slot before it fills the hole (R-3)", {rmap_remove: remove_clearing_first}, property="expectation"
             ),
@@ -146,7 +126,7 @@ register(
         "a descriptor freed and reused by another rmap under the walker makes it start anew, not stop early (R-1, R-5)",
         reused_descriptor,
         {
-            "no-nulls": Mutant("any end of a list ends the walk (R-5)", {rmap_walk: walk_ignoring_markers}, property="expectation"),
+            "no-nulls": Mutant("any end of a list ends the walk (R-5)", design=WALK_NO_NULLS, property="expectation"),
         },
     )
 )

@@ -1,0 +1,317 @@
+"""designs: the design space by name: each axis, its choices, what they are, where they come from, what is wrong with them.
+
+    word = parse("reclaim=call-rcu,guard=fixup")      the value of VM.design
+    describe(word)                                     back to text, what ships left out
+
+`wrong` says what a choice does when every other axis is as shipped; some are right in other company (CURED). What the checker says is
+not written here: `scenario` and `trial` name what asks it, on the model and on real threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gnomon.errors import GnomonError
+from gnomon.mmu import design as d
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to keep, or break, the rule of an axis."""
+
+    name: str
+    value: int  # in its field of VM.design; 0 for what ships
+    what: str
+    source: str
+    wrong: str = ""  # what goes wrong, all else as shipped; empty: nothing
+    scenario: str = ""  # of the checker, run with this choice: what it says of it
+
+
+@dataclass(frozen=True)
+class Axis:
+    name: str
+    mask: int
+    what: str
+    choices: tuple[Choice, ...]
+
+    def of(self, word: int) -> Choice:
+        """The choice of this axis in a design word."""
+        return next(choice for choice in self.choices if choice.value == word & self.mask)
+
+
+AXES = (
+    Axis(
+        "protector",
+        d.PROTECTOR,
+        "how the harvest keeps the sptes it write-protects from changing under it",
+        (
+            Choice(
+                "lockless", 0, "no lock: rmap walk in an RCU read section, cmpxchg", "the 2013 series, patch 12", "", "harvest/fast-fault"
+            ),
+            Choice(
+                "locked",
+                d.PROTECTOR_LOCKED,
+                "mmu_lock for the whole walk; fast page faults still go on beside it",
+                "kvm_get_dirty_log_protect() today",
+                "",
+                "harvest/fast-fault",
+            ),
+            Choice(
+                "rmap-bit",
+                d.PROTECTOR_RMAP_BIT,
+                "a one-bit lock in each rmap head, taken by walkers and by whoever edits the rmap",
+                "kvm_rmap_lock(), aging since 6.15 (I-17, R-7)",
+                "",
+                "reuse/middle-level-guard",
+            ),
+        ),
+    ),
+    Axis(
+        "guard",
+        d.GUARD,
+        "what keeps the protector from an spte whose table has become another's (A to B)",
+        (
+            Choice(
+                "level",
+                0,
+                "the level of the table in the spte: a cmpxchg across levels fails",
+                "Xiao Guangrong's fix (C11)",
+                "",
+                "reuse/middle-level-guard",
+            ),
+            Choice(
+                "none",
+                d.GUARD_NONE,
+                "any present spte is protected",
+                "the first version of the series (C10)",
+                "a middle spte loses W: the guest faults on it for ever",
+                "reuse/middle-level-guard",
+            ),
+            Choice(
+                "recheck",
+                d.GUARD_RECHECK,
+                "asks whose table it is before the cmpxchg; sptes look alike at every level",
+                "Marcelo Tosatti's question (C13)",
+                "the table may change hands after the question, with an equal word in the same place",
+                "recheck/same-value",
+            ),
+            Choice(
+                "mmu-writable",
+                d.GUARD_MMU_WRITABLE,
+                "the expected value carries MMU_W and is not large: middle sptes never do",
+                "the encoding of today's spte.c, as a guard of one bit",
+                "",
+                "reuse/middle-level-guard",
+            ),
+            Choice(
+                "fixup",
+                d.GUARD_FIXUP,
+                "any present spte is protected; the slow fault gives a middle spte its W back",
+                "Gleb Natapov's other way (C12)",
+                "",
+                "reuse/middle-level-guard",
+            ),
+        ),
+    ),
+    Axis(
+        "encoding",
+        d.ENCODING_LEVELS,
+        "whether sptes carry the level of their table",
+        (
+            Choice("as-guard", 0, "only for guard=level; for guard=recheck, middle sptes have every bit of a writable leaf", "C13"),
+            Choice(
+                "levels",
+                d.ENCODING_LEVELS,
+                "always, whatever the guard looks at",
+                "C13, the half of its condition that is missing",
+                "",
+                "recheck/same-value",
+            ),
+        ),
+    ),
+    Axis(
+        "walk",
+        d.WALK,
+        "how a lockless walk goes through the descriptors of an rmap",
+        (
+            Choice(
+                "nulls-backward",
+                0,
+                "from high to low; a foreign end marker restarts it",
+                "rculist_nulls, R-1 to R-5",
+                "",
+                "rmap/moved-entry",
+            ),
+            Choice(
+                "forward",
+                d.WALK_FORWARD,
+                "from low to high",
+                "R-3 broken",
+                "misses an entry that a removal moves down behind it",
+                "rmap/moved-entry",
+            ),
+            Choice(
+                "no-nulls",
+                d.WALK_NO_NULLS,
+                "any end of a list ends the walk",
+                "R-5 broken",
+                "stops early in a descriptor that was freed and is another rmap's now",
+                "rmap/reused-descriptor",
+            ),
+        ),
+    ),
+    Axis(
+        "publish",
+        d.PUBLISH_BITMAP_FIRST,
+        "in which order a fault makes a writable spte known",
+        (
+            Choice("spte-rmap-bitmap", 0, "spte, rmap entry, full barrier, dirty bit", "I-7", "", "harvest/slow-fault"),
+            Choice(
+                "bitmap-first",
+                d.PUBLISH_BITMAP_FIRST,
+                "the dirty bit before the spte",
+                "make_spte() today, under mmu_lock",
+                "a harvest between bit and spte takes the bit and finds nothing to protect: later writes are lost",
+                "harvest/slow-fault",
+            ),
+        ),
+    ),
+    Axis(
+        "flush",
+        d.FLUSH_SKIPPED,
+        "whether stale translations are gone when a harvest returns",
+        (
+            Choice(
+                "before-return", 0, "every vCPU has left the span of guest mode that could hold one", "I-1, I-2", "", "harvest/fast-fault"
+            ),
+            Choice(
+                "skipped",
+                d.FLUSH_SKIPPED,
+                "no remote flush at all",
+                "I-1 broken",
+                "stores go on through old TLB entries, unlogged",
+                "harvest/fast-fault",
+            ),
+        ),
+    ),
+    Axis(
+        "fast-fault",
+        d.FAST_FAULT_DROP_DIRTY,
+        "whether a fast page fault logs what it made writable",
+        (
+            Choice("logs", 0, "the dirty bit after the cmpxchg", "fast_page_fault(), I-5", "", "harvest/fast-fault"),
+            Choice(
+                "drop-dirty",
+                d.FAST_FAULT_DROP_DIRTY,
+                "no dirty bit",
+                "I-5 broken",
+                "the page is writable and nobody knows",
+                "harvest/fast-fault",
+            ),
+        ),
+    ),
+    Axis(
+        "zap",
+        d.ZAP_FREE_AT_ONCE,
+        "whether a zapped shadow page is flushed before it is freed",
+        (
+            Choice(
+                "flush-first", 0, "free after no vCPU can still walk it", "kvm_mmu_commit_zap_page(), I-9, I-20", "", "central/two-vcpus"
+            ),
+            Choice(
+                "free-at-once",
+                d.ZAP_FREE_AT_ONCE,
+                "freed with vCPUs inside",
+                "I-9 broken",
+                "a hardware walk goes on in another address space's table",
+            ),
+        ),
+    ),
+    Axis(
+        "guest-tables",
+        d.TABLES_UNTRACKED,
+        "whether stores to shadowed guest tables are caught",
+        (
+            Choice("tracked", 0, "write-protected while they are shadowed", "account_shadowed(), I-15"),
+            Choice("untracked", d.TABLES_UNTRACKED, "left writable", "I-15 broken", "sptes outlive the guest entries they were made from"),
+        ),
+    ),
+)
+AXIS = {axis.name: axis for axis in AXES}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pair of choices, (axis, choice) each, and what comes of it."""
+
+    first: tuple[str, str]
+    second: tuple[str, str]
+    why: str
+
+    def holds(self, word: int) -> bool:
+        return all(AXIS[axis].of(word).name == choice for axis, choice in (self.first, self.second))
+
+
+NO_LOCKLESS_WALK = "says how a walk without a lock goes, and there is none with"
+IMPOSSIBLE = tuple(
+    Rule(("walk", walk), ("protector", protector), f"walk={walk} {NO_LOCKLESS_WALK} protector={protector}")
+    for walk in ("forward", "no-nulls")
+    for protector in ("locked", "rmap-bit")
+)
+UNDER_LOCK = "mmu_lock is held: no table changes hands"
+UNDER_BIT = "a table is freed only after its entries have left their rmaps, each under its bit"
+CURED = (
+    Rule(("guard", "none"), ("protector", "locked"), UNDER_LOCK),
+    Rule(("guard", "none"), ("protector", "rmap-bit"), UNDER_BIT),
+    Rule(("guard", "recheck"), ("protector", "locked"), UNDER_LOCK),
+    Rule(("guard", "recheck"), ("protector", "rmap-bit"), UNDER_BIT),
+    Rule(("guard", "recheck"), ("encoding", "levels"), "words of different levels are never equal: the cmpxchg fails"),
+)
+
+
+def parse(text: str) -> int:
+    """The word of "axis=choice,…"; axes left out are as shipped. Raises GnomonError, naming the choices."""
+    chosen: dict[str, Choice] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, wanted = item.partition("=")
+        if name not in AXIS or not equals:
+            raise GnomonError(f"no design axis named: {name}", f"axes: {', '.join(AXIS)}; --design axis=choice,…", exit_code=2)
+        choice = next((c for c in AXIS[name].choices if c.name == wanted), None)
+        if choice is None:
+            known = ", ".join(c.name for c in AXIS[name].choices)
+            raise GnomonError(f"no choice of {name} named: {wanted or 'nothing'}", f"choices of {name}: {known}", exit_code=2)
+        if chosen.get(name, choice) is not choice:
+            raise GnomonError(f"two choices for one axis: {name}={chosen[name].name} and {name}={wanted}", "leave one out", exit_code=2)
+        chosen[name] = choice
+    word = 0
+    for choice in chosen.values():
+        word |= choice.value
+    refuse_impossible(word)
+    return word
+
+
+def refuse_impossible(word: int) -> None:
+    """Raises GnomonError for a combination that means nothing, with the reason."""
+    for rule in IMPOSSIBLE:
+        if rule.holds(word):
+            raise GnomonError(f"no such design: {rule.why}", "gnomon designs lists what goes together", exit_code=2)
+
+
+def chosen(word: int) -> dict[str, str]:
+    """The choice of every axis."""
+    return {axis.name: axis.of(word).name for axis in AXES}
+
+
+def describe(word: int) -> str:
+    """The text that parse() makes `word` of: what differs from what ships."""
+    return ",".join(f"{axis.name}={axis.of(word).name}" for axis in AXES if word & axis.mask)
+
+
+def wrongs(word: int) -> list[str]:
+    """What is known to be wrong with a design: empty for a right one."""
+    found = []
+    for axis in AXES:
+        choice = axis.of(word)
+        if choice.wrong and not any((axis.name, choice.name) == rule.first and rule.holds(word) for rule in CURED):
+            found.append(f"{axis.name}={choice.name}: {choice.wrong}")
+    return found
