@@ -13,7 +13,8 @@ Operand = int | str
 Place = tuple[str, int, str]
 """Where an operation comes from: file, line, name of the kernel."""
 
-LOCKED = ("cmpxchg", "xchg", "fetch_add", "fetch_or", "fetch_and", "fetch_xor")
+LOCKED = ("cmpxchg", "xchg", "fetch_add", "fetch_or", "fetch_and", "fetch_xor", "note")
+"""Accesses that reach memory at once. `note` is the observer's store: it does not wait for the store buffer, as the others do."""
 POINTS = ("read", "write", *LOCKED, "mb", "membarrier", "choose")
 """Operations at which the scheduler may switch. Their arguments: an address, then operands; `choose`: how many choices."""
 

@@ -51,6 +51,7 @@ POINT_OF = {
     "fetch_add": "fetch_add",
     "fetch_or": "fetch_or",
     "fetch_and": "fetch_and",
+    "note": "note",
 }
 BYTE_ADDRESSED = {
     "load64": "read",

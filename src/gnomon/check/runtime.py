@@ -261,10 +261,12 @@ append:
   ret i64 %status
 }
 
-; kind: 0 cmpxchg, 1 xchg, 2 add, 3 or, 4 and, 5 xor
+; kind: 0 cmpxchg, 1 xchg, 2 add, 3 or, 4 and, 5 xor, 6 note: an xchg that orders nothing
 define internal i64 @do_locked(ptr %C, ptr %R, i64 %thread, i64 %kind, i64 %address, i64 %a, i64 %b) noinline {
   %count = call i64 @word_get(ptr %R, i64 1)
-  %waits = icmp ne i64 %count, 0
+  %holds = icmp ne i64 %count, 0
+  %orders = icmp ne i64 %kind, 6
+  %waits = and i1 %holds, %orders
   br i1 %waits, label %blocked, label %go
 blocked:
   ret i64 1
@@ -283,6 +285,7 @@ old:
     i64 3, label %set
     i64 4, label %keep
     i64 5, label %flip
+    i64 6, label %swap
   ]
 cas:
   %equal = icmp eq i64 %v, %a

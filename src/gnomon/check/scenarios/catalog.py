@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gnomon.check.scenario import Scenario
-from gnomon.check.scenarios import handshake, harvest, locks, pressure, rcu, recheck, reuse, rmap, slab, tutorial
+from gnomon.check.scenarios import central, handshake, harvest, locks, pressure, rcu, recheck, refine, reuse, rmap, slab, tutorial
 from gnomon.check.scenarios.entry import CATALOG, Entry, Mutant
 
-MODULES = (locks, rcu, slab, pressure, rmap, handshake, harvest, reuse, recheck, tutorial)
+MODULES = (locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck, tutorial)
 
 
 class Unknown(ValueError):

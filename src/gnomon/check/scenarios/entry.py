@@ -32,6 +32,7 @@ class Entry:
     mutants: dict[str, Mutant] = field(default_factory=dict)
     witness: bool = False
     models: tuple[str, ...] = ("sc", "tso")
+    slow: bool = False  # millions of states: a test of its own
 
     def scenario(self, mutant: str = "") -> Scenario:
         """Raises KeyError for an unknown mutant."""

@@ -11,10 +11,12 @@ from gnomon.check.oracle import expect
 from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Mutant
 from gnomon.check.scenarios.stage import DATA_AT, frames_are_safe, stage
-from gnomon.lang import PAGE_WORDS, kernel
+from gnomon.check.specs.handshake import GATES, SPECIFIED_HANDSHAKE
+from gnomon.lang import PAGE_SHIFT, PAGE_WORDS, kernel
 from gnomon.lang.atomics import load_acquire, read_once, write_once
+from gnomon.lang.fixed import FRAME_WORDS_AT
 from gnomon.lang.guest_memory import store64
-from gnomon.mem.pool import PAGE_WORDS_SHIFT
+from gnomon.mem.pool import FRAME_TAG_BITS, PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, cache_init
 from gnomon.mem.slab_page import CTOR_ZERO, TYPESAFE
 from gnomon.mmu.dirty import BUSY, commit, enable_dirty_log, harvest
@@ -130,11 +132,21 @@ def last_round(m, vm):
 class Stage:
     """A scenario with a machine: `vm`, `vcpus`, and the thread slot of whoever is no vCPU."""
 
-    def __init__(self, mutant: Mutant | None, vcpus: int = 1, pages: int = 1, constants: dict | None = None):
-        self.scenario: Scenario = stage(
-            mutant, vcpus + 1, WORDS, constants={**SMALL, **(constants or {})}, replace={guest_fault: no_guest_tables}
-        )
+    def __init__(
+        self,
+        mutant: Mutant | None,
+        vcpus: int = 1,
+        pages: int = 1,
+        constants: dict | None = None,
+        replace: dict | None = None,
+        handshake: bool = False,
+        words: int = WORDS,
+    ):
+        """`handshake`: put its specification in the place of the request handshake (refine/handshake shows that it may)."""
+        replaced = {guest_fault: no_guest_tables, **(SPECIFIED_HANDSHAKE if handshake else {}), **(replace or {})}
+        self.scenario: Scenario = stage(mutant, vcpus + 1, words, constants={**SMALL, **(constants or {})}, replace=replaced)
         s = self.scenario
+        s.locks += GATES if handshake else ()
         s.run(cache_init, CACHE_SP, SP.size, 0)
         s.run(cache_init, CACHE_DESC, DESC.size, TYPESAFE | CTOR_ZERO)
         s.run(cache_init, CACHE_TABLE, PAGE_WORDS, TYPESAFE | CTOR_ZERO)
@@ -147,7 +159,8 @@ class Stage:
             s.only_bits(self.vm + getattr(VM, field))
         for n, v in enumerate(self.vcpus):
             s.label(v, f"vcpu {n}", VCPU)
-            s.only_bits(v + VCPU.mode, 1)
+            if not handshake:
+                s.only_bits(v + VCPU.mode, 1)
             for field in STATISTICS_OF_VCPU:
                 s.only_bits(v + getattr(VCPU, field))
         for name in ("rmap", "backing", "dirty", "snapshot"):
@@ -160,6 +173,18 @@ class Stage:
     def touch(self, vcpu: int, index: int, access: int = TLB_READ) -> None:
         """Map page `index` before any thread starts."""
         self.scenario.run(guest_touch, self.vcpus[vcpu], index << 12, access)
+
+    def table_of(self, index: int) -> int:
+        """The leaf table that maps page `index`."""
+        levels = self.scenario.constants["gnomon.mmu.shadow_page.ROOT_LEVEL"]
+        table = self.word(self.vcpus[0] + VCPU.root)
+        for level in range(levels, 1, -1):
+            table = self.word(table + (index >> (level - 1) & 1)) >> PAGE_SHIFT << PAGE_WORDS_SHIFT
+        return table
+
+    def owner_of_table(self, index: int) -> int:
+        """The shadow page whose table maps page `index`."""
+        return self.word(FRAME_WORDS_AT + (self.table_of(index) >> PAGE_WORDS_SHIFT)) >> FRAME_TAG_BITS
 
     def log(self) -> None:
         """Start logging, take what is dirty at first, and from here on obey the mutant's design bits."""

@@ -175,31 +175,6 @@ def wrong_page(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
-def everybody(mutant: Mutant | None) -> Scenario:
-    """Two vCPUs, a protector and a recycler at once. The recycler runs on a third vCPU's slot and zaps the table that both use."""
-    stage = Stage(mutant, vcpus=3, pages=2)
-    for n in range(2):
-        stage.touch(n, 0)
-    stage.log()
-    s, root = stage.scenario, stage.word(stage.vcpus[0] + VCPU.root)
-    leaf_table = stage.word(root) >> PAGE_SHIFT << PAGE_WORDS_SHIFT
-    owner = stage.word(FRAME_WORDS_AT + (leaf_table >> PAGE_WORDS_SHIFT)) >> FRAME_TAG_BITS
-    s.thread("vcpu 0", stage.store(0, 0, 1))
-    s.thread("vcpu 1", stage.store(1, 0, 2))
-    s.thread("recycler", call(zap_table, stage.vcpus[2], owner))
-    s.thread("harvester", stage.round())
-    s.progress = False  # ten million states: their graph is not kept
-    return stage.finish()
-
-
-register(
-    Entry(
-        "central/two-vcpus",
-        "two vCPUs, a protector and a recycler at once: nothing lost, no deadlock, nothing used after free",
-        everybody,
-        models=("sc",),
-    )
-)
 register(Entry("reuse/wrong-page", "C8: the cmpxchg of the protector succeeds on a page that reused the table", wrong_page, witness=True))
 register(
     Entry("reuse/leaf", "C9: without any guard, write-protecting another last-level spte is repaired by the next fault", unguarded_leaf)
