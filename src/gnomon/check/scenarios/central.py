@@ -33,9 +33,7 @@ register(
         "two vCPUs, a protector and a recycler at once: nothing lost, nothing used after free, everybody gets to the end",
         everybody,
         {
-            "bitmap-first": Mutant(
-                "sets the dirty bit before the spte is writable (I-7)", design=DESIGN_BITMAP_FIRST, property="nothing lost"
-            ),
+            "bitmap-first": Mutant("dirty bit before the spte is writable (I-7)", design=DESIGN_BITMAP_FIRST, property="nothing lost"),
             "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design=DESIGN_DROP_DIRTY, property="nothing lost"),
             "skip-flush": Mutant("hands the snapshot out without a flush (I-1)", design=DESIGN_SKIP_FLUSH, property="nothing lost"),
         },
