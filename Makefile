@@ -39,5 +39,5 @@ $(DONE): pyproject.toml Makefile
 	[ -x $(BIN)/python ] || $$python -m venv $(VENV)
 	@echo 'gnomon: installing into $(VENV)' >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==$(PIP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tui]' --group dev
 	@touch $@

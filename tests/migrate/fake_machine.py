@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 
 PAGE = 4096
+NAMES = ("dirty", "writable", "protected", "unmapped", "taken back", "untouched")
 
 
 def gather(memory, indices, out, zero):
@@ -52,8 +53,13 @@ class DirtyLog:
     def disable(self):
         self._machine.logging = False
 
+    @property
+    def enabled(self):
+        return self._machine.logging
+
     def harvest(self):
         machine = self._machine
+        machine.harvests += 1
         with machine.lock:
             taken = machine.dirty | machine.touched if self._first else machine.dirty.copy()
             machine.dirty[:] = False
@@ -81,6 +87,7 @@ class Machine:
         self.lock = threading.Lock()
         self.logging = False
         self.snapshots = []
+        self.harvests = 0
         self.throttle = 0
         self.throttles = []
         self.exit_code = None
@@ -263,4 +270,32 @@ class Machine:
         self.throttles.append(percent)
 
     def stats(self):
-        return {"faults": {"slow": 12, "fast": 34}, "tlb": {"flushes": 5}}
+        cache = {"live": 3, "pages": 1, "per_page": 4, "waiting": 2}
+        written = [hart["next"] for hart in self._state["harts"]]
+        return {
+            "faults": {"slow": 12, "fast": 34},
+            "tlb": {"flushes": 5},
+            "mmu": {"shadow pages": 7, "shadow pages limit": 64, "remote flushes": self.harvests},
+            "dirty log": {
+                "enabled": int(self.logging),
+                "harvests": self.harvests,
+                "pages harvested": sum(len(snapshot.gfns) for snapshot in self.snapshots),
+            },
+            "slabs": {"shadow page": cache, "page table": cache},
+            "frames": {"total": self.pages + 100, "static": 60, "free": 30, "low": 8},
+            "rcu": {"grace_periods_completed": 0, "callbacks_waiting": 0},
+            "harts": {"instructions": [1000 * n for n in written], "exits": written},
+        }
+
+    def memory_map(self, cells):
+        cells = min(cells, self.pages)
+        states = np.where(self.dirty & self.logging, 0, np.where(self.touched, 1, 5))
+        of_cell = np.array_split(states, cells)
+        return {
+            "pages": self.pages,
+            "looked": self.pages,
+            "logged": int(self.dirty.sum()) if self.logging else 0,
+            "counts": dict(zip(NAMES, np.bincount(states, minlength=len(NAMES)).tolist(), strict=True)),
+            "cells": "".join("dw...."[part.min()] for part in of_cell),
+            "dirty": "".join("9" if (part == 0).any() else "0" for part in of_cell),
+        }

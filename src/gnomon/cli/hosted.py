@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gnomon.cli.control import Claim, Reply, Request, Server
+from gnomon.cli.watching import Watching
 from gnomon.errors import GnomonError
 
 POLL = 0.02
@@ -36,6 +37,8 @@ class Hosted:
         self._moving: threading.Event | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._ending: dict = {"event": "ended"}
+        self._watching = Watching(self, self._lock)
         self._server = Server(claim, self._handle) if claim else None
 
     # Life
@@ -53,6 +56,7 @@ class Hosted:
                 self._end(code, "exit", code=code)
             if broken is not None and broken.is_set() and self.doubt is None:
                 self._end(141, "stopped")
+            self._watching.expire()
         return self.exit_code
 
     def close(self) -> None:
@@ -60,6 +64,7 @@ class Hosted:
             self._server.close()
 
     def end_machine(self) -> None:
+        self._over.set()
         if self._moving is not None:
             self._moving.set()
         if self.machine is not None:
@@ -68,6 +73,7 @@ class Hosted:
 
     def _end(self, code: int, event: str, /, **fields: object) -> None:
         self.exit_code = code
+        self._ending = {"event": event, **fields}
         self._event(event, **fields)
         self._over.set()
 
@@ -80,6 +86,11 @@ class Hosted:
         if self._moving is not None:
             return "migrating"
         return "paused" if self._held else self.machine.state_name
+
+    @property
+    def settled(self) -> bool:
+        """Whether the machine is ours alone: not on the move, not in doubt, not over."""
+        return self._moving is None and self.doubt is None and not self._over.is_set()
 
     # Commands
 
@@ -94,6 +105,8 @@ class Hosted:
         }
         if request.command == "migrate":
             return self.migrate(reply, **request.arguments)
+        if request.command == "watch":
+            return self.watch(reply, request.arguments)
         if request.command not in commands:
             raise GnomonError(f"machine {self.name} does not know the command: {request.command}", "is it of another release?", exit_code=2)
         return commands[request.command]()
@@ -111,6 +124,13 @@ class Hosted:
 
     def stats(self) -> dict:
         return self._present().stats()
+
+    def watch(self, reply: Reply, asked: dict) -> dict:
+        """Views of the machine as events, until it ends: how it ended is the result."""
+        left = threading.Event()
+        with reply.when_hung_up(left.set):
+            self._watching.serve(reply.event, left, self._over, asked)
+        return self._ending
 
     def pause(self) -> None:
         with self._lock:
@@ -173,10 +193,16 @@ class Hosted:
                 options = Options(**asked)
             except TypeError as error:
                 raise GnomonError(f"unknown option of migrate: {error}", exit_code=2) from None
+            self._watching.migration_begins()
             self._moving = cancel = threading.Event()
+
+        def progress(record) -> None:
+            self._watching.note_round(record)
+            reply.event(record)
+
         try:
             with reply.when_hung_up(cancel.set):
-                report = migrate(machine, address, options=options, progress=reply.event, cancel=cancel)
+                report = migrate(machine, address, options=options, progress=progress, cancel=cancel)
         except source.InDoubt as doubt:
             self.doubt = doubt
             self._note(f"gnomon: {doubt.message}\n\nhint: {doubt.hint}")

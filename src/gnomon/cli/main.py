@@ -42,6 +42,7 @@ COMMANDS = {
     "migrate": ("migrate:migrate", "Move a running machine to where `gnomon receive` waits."),
     "ps": ("ps:ps", "Show the named machines."),
     "stats": ("ps:stats", "Show what the MMU of a machine counted."),
+    "top": ("top.command:top", "Watch a machine: harts, memory, dirty pages, slabs, RCU, migration."),
     "pause": ("act:pause", "Stop every vCPU of a machine until resume."),
     "resume": ("act:resume", "Let a machine go on; in doubt, decide that this side owns it."),
     "stop": ("act:stop", "End a machine."),

@@ -30,6 +30,7 @@ from gnomon.vm.dirty_log import DirtyLog
 from gnomon.vm.harts import HartThreads
 from gnomon.vm.host import Host
 from gnomon.vm.image import Segment, read_image
+from gnomon.vm.memory_map import MemoryMap
 from gnomon.vm.statistics import statistics
 
 LEAST_MEMORY = 1 << 20
@@ -103,6 +104,7 @@ class Machine:
             hart_reset(self.arena, v, number, RAM_BASE, 0, at)
         self._decode = decode
         self._log = DirtyLog(self.arena, self.vm, self._thread, self.pages)
+        self._map = MemoryMap(self.arena, self.vm, self.pages)
         self._threads = HartThreads(self.host, self.vm, self.vcpus, hart_threads, console)
 
     def _thread_slots(self, count: int) -> list[int]:
@@ -278,6 +280,10 @@ class Machine:
     def stats(self) -> dict:
         """Counters by part: faults, mmu, dirty log, tlb, slabs, frames, RCU, harts."""
         return statistics(self)
+
+    def memory_map(self, cells: int) -> dict:
+        """What state the pages are in, as a picture of at most `cells` cells; see memory_map.MemoryMap. Stops no hart, takes no lock."""
+        return self._map.picture(cells)
 
     def get_state(self) -> bytes:
         """Everything but RAM, with every hart parked. Raises GnomonError while they run."""

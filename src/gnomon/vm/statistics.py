@@ -59,5 +59,8 @@ def statistics(machine) -> dict:
         "slabs": {name: cache_stats(machine.arena, cache) for name, cache in caches.items()},
         "frames": mem_stats(machine.arena),
         "rcu": sync_stats(machine.arena),
-        "harts": {"instructions": [int(words[v + HART.instret]) for v in machine.vcpus]},
+        "harts": {
+            "instructions": [int(words[v + HART.instret]) for v in machine.vcpus],
+            "exits": [int(words[v + VCPU.mode]) >> 1 for v in machine.vcpus],  # the mode word counts every way in and out
+        },
     }

@@ -1,0 +1,1 @@
+"""top: a running machine in the terminal, redrawn while it runs."""
