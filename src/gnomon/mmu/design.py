@@ -24,7 +24,9 @@ WALK = 3 << 8  # nulls-backward is 0
 WALK_FORWARD = 1 << 8
 WALK_NO_NULLS = 2 << 8
 
+PUBLISH = 1 << 10 | 1 << 16  # rmap-spte-bitmap is 0
 PUBLISH_BITMAP_FIRST = 1 << 10
+PUBLISH_SPTE_FIRST = 1 << 16
 FLUSH_SKIPPED = 1 << 11
 ENCODING_LEVELS = 1 << 12
 FAST_FAULT_DROP_DIRTY = 1 << 13

@@ -162,10 +162,18 @@ AXES = (
     ),
     Axis(
         "publish",
-        d.PUBLISH_BITMAP_FIRST,
+        d.PUBLISH,
         "in which order a fault makes a writable spte known",
         (
-            Choice("spte-rmap-bitmap", 0, "spte, rmap entry, full barrier, dirty bit", "I-7", "", "harvest/slow-fault"),
+            Choice("rmap-spte-bitmap", 0, "rmap entry, spte, full barrier, dirty bit", "I-7", "", "harvest/load-and-store"),
+            Choice(
+                "spte-first",
+                d.PUBLISH_SPTE_FIRST,
+                "spte, rmap entry, full barrier, dirty bit",
+                "mmu_set_spte() today, under mmu_lock",
+                "a fast fault between spte and rmap entry makes the page writable; a harvest takes its bit and finds nothing to protect",
+                "harvest/load-and-store",
+            ),
             Choice(
                 "bitmap-first",
                 d.PUBLISH_BITMAP_FIRST,

@@ -1,6 +1,8 @@
 """leaf: install the last spte of a translation, and link tables above it. Counterpart in Linux: mmu_set_spte, link_shadow_page.
 
-Owns       the publish order of a new leaf: spte, then rmap, then dirty bit, a full barrier before the bit (I-7)
+Owns       the publish order of a new leaf: rmap, then spte, then dirty bit, a full barrier before the bit (I-7). Linux writes the spte
+           first, which is not enough here: a leaf without W can get W and its bit by another vCPU's fast fault at once, and a harvest
+           that takes the bit must find the rmap entry by then
 Context    mmu_lock held, rmap_top_up done; the slow fault path only
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, fetch_or, read_once, store_release, write_once
-from gnomon.mmu.design import GUARD, GUARD_FIXUP, PUBLISH_BITMAP_FIRST, TABLES_UNTRACKED
+from gnomon.mmu.design import GUARD, GUARD_FIXUP, PUBLISH, PUBLISH_BITMAP_FIRST, PUBLISH_SPTE_FIRST, TABLES_UNTRACKED
 from gnomon.mmu.fast_fault import make_writable
 from gnomon.mmu.rmap import page_rmap_add, rmap_add
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
@@ -69,13 +71,16 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
 
 @kernel
 def publish(m, vm, v, at, index, spte):
-    """A new leaf becomes visible: spte, rmap, dirty bit."""
-    early = read_once(m, vm + VM.design) & PUBLISH_BITMAP_FIRST
-    if early and spte & WRITABLE:
+    """A new leaf becomes visible: rmap, spte, dirty bit."""
+    order = read_once(m, vm + VM.design) & PUBLISH
+    if order == PUBLISH_BITMAP_FIRST and spte & WRITABLE:
         mark_dirty(m, vm, index)
-    store_release(m, at, spte)
+    if order == PUBLISH_SPTE_FIRST:
+        store_release(m, at, spte)
     page_rmap_add(m, vm, v, read_once(m, vm + VM.rmap) + index, at)
-    if spte & WRITABLE and early == 0:
+    if order != PUBLISH_SPTE_FIRST:
+        store_release(m, at, spte)  # pairs with the cmpxchg of make_writable: forbids W, given and logged by it, with no rmap entry yet
+    if spte & WRITABLE and order != PUBLISH_BITMAP_FIRST:
         mark_dirty(m, vm, index)  # full barrier, pairs with the xchg of harvest_word: forbids "bit taken, spte not yet in the rmap"
     return 0
 

@@ -167,7 +167,7 @@ def page_rmap_remove(m, vm, t, head, at):
 
 @kernel
 def rmap_add(m, v, head, at):
-    """Add the spte at `at` to the rmap at `head`. The spte is visible already (I-7). After rmap_top_up, under mmu_lock."""
+    """Add the spte at `at` to the rmap at `head`. No fast fault can see the spte before (leaf.py). After rmap_top_up, under mmu_lock."""
     word = read_once(m, head)
     held = word & RMAP_LOCKED
     value = word ^ held

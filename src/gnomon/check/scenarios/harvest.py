@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from gnomon.check.scenario import Scenario
+from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
-from gnomon.check.scenarios.machine_stage import Stage
+from gnomon.check.scenarios.machine_stage import Stage, guest_touch
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, fetch_or, read_once, xchg
-from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, FLUSH_SKIPPED, PUBLISH_BITMAP_FIRST
+from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, FLUSH_SKIPPED, PUBLISH_BITMAP_FIRST, PUBLISH_SPTE_FIRST
 from gnomon.mmu.dirty import harvest_word, protect_word
+from gnomon.mmu.tlb import TLB_READ
 from gnomon.mmu.vm_words import VM
 
 
@@ -52,6 +53,18 @@ def two_vcpus(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
+def load_and_store(mutant: Mutant | None) -> Scenario:
+    """One vCPU maps a page for a load, without W; the other gives it W by a fast fault as soon as it can be seen."""
+    stage = Stage(mutant, vcpus=2, pages=2)
+    for n in range(2):
+        stage.touch(n, 1)
+    stage.log()
+    stage.scenario.thread("vcpu 0", call(guest_touch, stage.vcpus[0], 0, TLB_READ))
+    stage.scenario.thread("vcpu 1", stage.store(1, 0, 1), stage.store(1, 0, 2))
+    stage.scenario.thread("harvester", stage.round())
+    return stage.finish()
+
+
 BITMAP_FIRST = Mutant("sets the dirty bit before the spte is writable (I-7)", design=PUBLISH_BITMAP_FIRST, property="nothing lost")
 SKIP_FLUSH = Mutant("hands the snapshot out without a flush (I-1)", design=FLUSH_SKIPPED, property="nothing lost")
 register(
@@ -83,5 +96,17 @@ register(
         "two vCPUs writing one page against a harvester lose nothing",
         two_vcpus,
         {"bitmap-first": BITMAP_FIRST},
+    )
+)
+register(
+    Entry(
+        "harvest/load-and-store",
+        "a page mapped for one vCPU's load and made writable by another's fast fault meanwhile is never lost",
+        load_and_store,
+        {
+            "spte-first": Mutant(
+                "makes the spte visible before its rmap entry, as Linux does", design=PUBLISH_SPTE_FIRST, property="nothing lost"
+            ),
+        },
     )
 )
