@@ -1,4 +1,4 @@
-# Gnomon, from nothing: make demo · make test · make bench · make lint · make clean
+# Gnomon, from nothing: make demo · make test · make bench · make lint · make docs · make clean
 #
 # Needs Python 3.11 or newer with venv, and a network for the first install. Everything it makes is in .venv and, compiled kernels,
 # in the user's cache directory; `make` again installs only what pyproject.toml changed.
@@ -9,7 +9,7 @@ BIN  := $(VENV)/bin
 DONE := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: all demo test bench lint clean
+.PHONY: all demo test bench lint docs clean
 
 all: $(DONE)
 
@@ -25,8 +25,11 @@ bench: $(DONE)
 lint: $(DONE)
 	@$(BIN)/ruff check src tests
 
+docs: $(DONE)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+
 clean:
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .bench dist
+	rm -rf $(VENV) site .pytest_cache .hypothesis .ruff_cache .bench dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip of Python 3.11 cannot read dependency groups, so the venv gets one that can.
