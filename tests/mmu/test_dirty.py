@@ -116,12 +116,12 @@ def test_does_a_harvest_allocate_nothing():
     """Frames ever handed out and slab objects are the same before and after."""
     rig, pages = touched()
     rig.enable()
-    before = rig.pool("allocated"), rig.pool("free"), rig.pending()
+    before = rig.pool("allocated"), rig.pool("free"), rig.waiting()
     for _ in range(5):
         assert rig.harvest() >= 0
         rig.merge_back()
     assert rig.take() == pages
-    assert (rig.pool("allocated"), rig.pool("free"), rig.pending()) == before
+    assert (rig.pool("allocated"), rig.pool("free"), rig.waiting()) == before
 
 
 def test_does_a_harvest_wait_for_a_hart_in_guest_mode():

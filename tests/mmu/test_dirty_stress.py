@@ -7,17 +7,11 @@ party zaps and recycles shadow pages, gives slab pages up and runs RCU callbacks
 import random
 
 import pytest
-from stress import ORACLES, trial
+
+from gnomon.study.stress.oracle import ORACLES, trial
+from gnomon.study.stress.soak import SHAPES
 
 SEED = random.SystemRandom().randrange(1 << 30)
-
-SHAPES = {
-    "bare, churn": dict(aliases=0, nap_ns=300_000),
-    "bare, quiet": dict(aliases=0, churning=False),
-    "Sv39, few aliases": dict(aliases=3, nap_ns=1_000_000),
-    "Sv39, long rmaps and recycling": dict(aliases=40, pages=64, n_max=64, nap_ns=2_000_000),
-    "three harts on one word of bits": dict(aliases=2, pages=20, harts=3, nap_ns=500_000),
-}
 
 
 @pytest.mark.slow
@@ -32,11 +26,11 @@ def test_does_a_harvest_ever_lose_a_write(oracle, shape):
     print(f"\n{oracle}, {shape}, seed {SEED}: {figures}")
     assert not found, f"seed {SEED}: {found[:5]} of {len(found)}"
     assert stress.get("stores") > 10_000
-    rig.clean()
+    assert rig.remains() == []
 
 
 def test_does_a_short_stress_hold():
     """The same for half a second, in every run of the tests."""
     found, stress = trial("new", 4, 0.1, seed=SEED, **SHAPES["Sv39, few aliases"])
     assert not found, f"seed {SEED}: {found[:5]}"
-    stress.rig.clean()
+    assert stress.rig.remains() == []

@@ -7,7 +7,6 @@ import time
 
 import pytest
 from mmu_rig import SUPERVISOR, A, D, R, Rig, Tables, W, together
-from stress import CTL, Stress, migration_oracle, next_random, trial
 
 from gnomon.lang import kernel
 from gnomon.lang.arith import shr, urem
@@ -27,6 +26,9 @@ from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import recycle
+from gnomon.study.stress.guest import CTL, next_random
+from gnomon.study.stress.oracle import migration_oracle, trial
+from gnomon.study.stress.stage import Stress
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 LIMIT = 20.0
@@ -49,7 +51,7 @@ def caught(search, rule: str) -> float:
 def lost_writes(design, deadline):
     """Two vCPUs fault on few pages while a migrator harvests and copies in a tight loop: what is lost stays lost, nothing zaps it away."""
     while time.monotonic() < deadline:
-        stress = Stress(pages=6, harts=2, churning=False, migrating=True, design=design)
+        stress = Stress(pages=6, harts=2, churns=(), migrating=True, design=design)
         stress.rig.enable()
         stress.set(pause=1)
         with stress.running():
@@ -63,7 +65,7 @@ def lost_writes(design, deadline):
 def stale_writes(design, deadline):
     """The new oracle of dirty_log_test with nothing that flushes but the harvest itself."""
     while time.monotonic() < deadline:
-        found, _ = trial("new", 4, 0.05, pages=32, churning=False, design=design)
+        found, _ = trial("new", 4, 0.05, pages=32, churns=(), design=design)
         if found:
             return found[:2]
     return None

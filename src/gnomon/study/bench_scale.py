@@ -72,7 +72,9 @@ def size_text(size: int) -> str:
 
 
 def harvest_seconds(size: int) -> float:
-    """Least seconds of a harvest that protects DIRTY pages spread over a guest of `size` bytes. Raises GnomonError where that does not fit."""
+    """Least seconds of a harvest that protects DIRTY pages spread over a guest of `size` bytes.
+
+    Raises GnomonError where that does not fit."""
     with Machine(size, 1) as machine:
         arena, vm, v, t = machine.arena, machine.vm, machine.vcpus[0], machine._thread
         chunk, gap = DIRTY // CHUNKS, size // PAGE_SIZE // CHUNKS

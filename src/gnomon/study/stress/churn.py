@@ -1,0 +1,92 @@
+"""churn: what goes on around the vCPUs of a stress: shadow pages zapped and recycled, slabs shrunk, RCU callbacks run; and a migrator.
+
+CTL.churns says which kinds, a bit each; a nap of CTL.nap_ns lies between two turns.
+"""
+
+from __future__ import annotations
+
+from gnomon.lang import kernel
+from gnomon.lang.arith import ctz, shr, wrap
+from gnomon.lang.atomics import fetch_add, read_once, write_once
+from gnomon.lang.guest_memory import copy_page
+from gnomon.lang.host import futex_wait
+from gnomon.mem.shrinker import mem_callbacks, shrink_all
+from gnomon.mmu.dirty import commit, harvest
+from gnomon.mmu.slot import backing
+from gnomon.mmu.vm_words import VM
+from gnomon.mmu.zap import commit_zap, prepare_zap, recycle
+from gnomon.study.stress.guest import CTL, next_random
+from gnomon.sync.spinlock import spin_lock, spin_unlock
+
+ZAP = 1  # every shadow page, roots too
+RECYCLE = 2  # some of the oldest
+SHRINK = 4  # empty slab pages back to the pool, by way of a grace period
+KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK}
+CALLBACKS = 64
+
+
+@kernel
+def zap_all(m, vm, t):
+    """Zap every shadow page, roots too, and free them. Under mmu_lock."""
+    zapped = 0
+    sp = read_once(m, vm + VM.active_head)
+    while sp:
+        if sp == read_once(m, vm + VM.direct_root):
+            write_once(m, vm + VM.direct_root, 0)
+        zapped = prepare_zap(m, vm, t, sp, zapped)
+        sp = read_once(m, vm + VM.active_head)
+    return commit_zap(m, vm, t, zapped)
+
+
+@kernel
+def churn_once(m, vm, t, kinds, x):
+    """One turn of the kinds of churn in `kinds`, by the random number `x`."""
+    spin_lock(m, vm + VM.mmu_lock)
+    if kinds & ZAP and shr(x, 40) & 7 == 0:
+        zap_all(m, vm, t)
+    elif kinds & RECYCLE:
+        recycle(m, vm, t, 1 + (shr(x, 44) & 7))
+    spin_unlock(m, vm + VM.mmu_lock)
+    if kinds & SHRINK and shr(x, 50) & 3 == 0:
+        shrink_all(m, t)
+    return mem_callbacks(m, t, CALLBACKS)
+
+
+@kernel
+def churn(m, vm, t, ctl):
+    """Churn until told to stop."""
+    x = read_once(m, ctl + CTL.seed) ^ 4711
+    while read_once(m, ctl + CTL.stop) == 0:
+        x = next_random(x)
+        churn_once(m, vm, t, read_once(m, ctl + CTL.churns), x)
+        fetch_add(m, ctl + CTL.zaps, 1)
+        futex_wait(m, ctl + CTL.stop, 0, read_once(m, ctl + CTL.nap_ns))
+    return 0
+
+
+@kernel
+def migrate_loop(m, t, vm, ctl, copy):
+    """Harvest, copy the pages taken to the words at `copy`, commit, and again, as fast as it goes, until told to stop or pause."""
+    while read_once(m, ctl + CTL.stop) == 0:
+        if read_once(m, ctl + CTL.pause):
+            fetch_add(m, ctl + CTL.parked, 1)
+            while read_once(m, ctl + CTL.pause) and read_once(m, ctl + CTL.stop) == 0:
+                futex_wait(m, ctl + CTL.pause, 1, 200_000)
+            fetch_add(m, ctl + CTL.parked, -1)
+        harvest_and_copy(m, t, vm, copy)
+        fetch_add(m, ctl + CTL.harvests, 1)
+    return 0
+
+
+@kernel
+def harvest_and_copy(m, t, vm, copy):
+    """One round of a migration into the words at `copy`. Returns pages taken."""
+    taken = harvest(m, t, vm)
+    for w in range((read_once(m, vm + VM.pages) + 63) >> 6):
+        bits = read_once(m, read_once(m, vm + VM.snapshot) + w)
+        while bits:
+            index = (w << 6) + ctz(bits)
+            bits = wrap(bits & wrap(bits - 1))
+            copy_page(m, (copy << 3) + (index << 12), backing(m, vm, index) << 12)
+    commit(m, vm)
+    return taken
