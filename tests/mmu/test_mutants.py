@@ -10,7 +10,7 @@ from mmu_rig import SUPERVISOR, A, D, R, Rig, Tables, W, together
 
 from gnomon.lang import kernel
 from gnomon.lang.arith import shr, urem
-from gnomon.lang.atomics import fetch_add, fetch_or, read_once, write_once
+from gnomon.lang.atomics import cpu_relax, fetch_add, fetch_or, read_once, write_once
 from gnomon.lang.guest_memory import store64
 from gnomon.lang.host import sched_yield
 from gnomon.lang.kernel import compile_kernel
@@ -153,8 +153,11 @@ def missed_entries(design, deadline):
 
 @kernel
 def follow(m, v, ctl, va):
-    """Store to `va`, for ever where the mapping says it is: count translations that lead to another frame than page CTL.pages'."""
+    """Store to `va`, for ever where the mapping says it is: count translations that lead to another frame than page CTL.pages'.
+
+    Between two it stays out of guest mode for a while, its roots cached: whoever frees one of them must have it forgotten (I-20)."""
     wrong = 0
+    x = 1
     page = read_once(m, ctl + CTL.pages)
     vm = read_once(m, v + VCPU.vm)
     guest_enter(m, v)
@@ -163,9 +166,11 @@ def follow(m, v, ctl, va):
         write_once(m, tlb_slot(va, v), 0)  # every access walks
         if mmu_translate(m, v, va, TLB_WRITE) == XL_OK and tlb_host(m, v, va, TLB_WRITE, regime) >> 12 != backing(m, vm, page):
             wrong += 1
-        if read_once(m, v + VCPU.requests):
-            guest_exit(m, v)
-            guest_enter(m, v)
+        guest_exit(m, v)
+        x = next_random(x)
+        for _ in range(shr(x, 56)):
+            cpu_relax()
+        guest_enter(m, v)
     guest_exit(m, v)
     return wrong
 
