@@ -21,6 +21,16 @@ def test_does_a_proof_leave_with_0_and_name_its_bounds(capsys):
     assert "docs/soundness.md" in out.err
 
 
+@pytest.mark.parametrize("design,code", [("guard=none", 1), ("guard=none,protector=rmap-bit", 0), ("guard=fixup", 0)])
+def test_does_the_machine_of_a_scenario_run_with_the_design_it_is_given(design, code, capsys, tmp_path):
+    """The shipped kernels with another word, and a counterexample that replays with it."""
+    saved = tmp_path / "race.json"
+    assert check("reuse/middle-level-guard", design=design, save=saved) == code
+    assert f"reuse/middle-level-guard@{design}" in capsys.readouterr().out
+    assert saved.exists() == bool(code)
+    assert not code or replay(saved) == 0
+
+
 def test_does_a_mutant_leave_with_1_and_a_race(capsys, tmp_path):
     saved, page = tmp_path / "race.json", tmp_path / "race.html"
     assert check("mmu/handshake", design="mutant=no-entry-barrier", save=saved, html=page) == 1
@@ -47,7 +57,9 @@ def test_can_a_bound_be_set(capsys):
     [
         ({"scenario": "no/such"}, "no scenario named 'no/such'"),
         ({"scenario": "mmu/handshake:odd"}, "no mutant of mmu/handshake named 'odd'"),
-        ({"scenario": "mmu/handshake", "design": "reclaim=fast"}, "no design axis 'reclaim'"),
+        ({"scenario": "mmu/handshake", "design": "guards=none"}, "no design axis named: guards"),
+        ({"scenario": "mmu/handshake", "design": "guard=fast"}, "no choice of guard named: fast"),
+        ({"scenario": "tutorial/treiber", "design": "guard=none"}, "no machine in scenario tutorial/treiber"),
         ({"scenario": "mmu/handshake", "settings": ["PAGES=2"]}, "no constant of mmu/handshake named 'PAGES'"),
         ({"scenario": "mmu/handshake", "settings": ["buffer=many"]}, "--set takes NAME=NUMBER, not: buffer=many"),
     ],

@@ -94,6 +94,7 @@ class Scenario:
         self.owners: Owners | None = None
         self.shared: list[int] = []
         self.significant: dict[int, int] = {}
+        self.design: str | None = None  # of its machine (gnomon.mmu.designs), None without one
 
     def run(self, kernel, *args: int) -> int:
         """Run a kernel to its end now, before any thread starts. Returns its result."""

@@ -29,7 +29,10 @@ def check(
     scenario: Annotated[str, Parameter(help="A scenario, or scenario:mutant. Without one, all are listed.")] = "",
     /,
     *,
-    design: Annotated[str, Parameter(help="mutant=NAME: the variant that breaks one rule.")] = "",
+    design: Annotated[
+        str,
+        Parameter(help="axis=choice,…: choices its machine runs with (gnomon designs); mutant=NAME: a broken variant."),
+    ] = "",
     model: Annotated[Model, Parameter(help="Memory model.")] = "tso",
     settings: Annotated[
         list[str] | None, Parameter(name="--set", help="NAME=NUMBER,…: constants of the scenario; buffer=N, states=N, seconds=N.")
@@ -55,7 +58,7 @@ def check(
     from gnomon.cli import units
 
     numbers = _numbers(settings or [])
-    name = _with_mutant(scenario, design)
+    name = _with_design(scenario, design)
     bounds = {key: numbers.pop(key) for key in ("buffer", "states", "seconds") if key in numbers}
     made = _build(name, numbers)
     result = explore(
@@ -195,17 +198,18 @@ def _build(name: str, settings: dict[str, int]):
         return build(name, settings)
     except Unknown as error:
         raise misuse(str(error), f"one of {', '.join(error.known)}" if error.known else "it has none") from None
+    except GnomonError as error:
+        raise misuse(error.message, error.hint) from None
     except ValueError as error:
         raise misuse(str(error)) from None
 
 
-def _with_mutant(scenario: str, design: str) -> str:
-    if not design:
-        return scenario
-    axis, _, choice = design.partition("=")
-    if axis != "mutant" or not choice:
-        raise misuse(f"no design axis {axis!r} here", "--design mutant=NAME; gnomon check lists the mutants")
-    return f"{scenario}:{choice}"
+def _with_design(scenario: str, design: str) -> str:
+    """The name of the scenario with the mutant and the choices of `--design`."""
+    items = [item for item in design.split(",") if item]
+    mutants = [item.removeprefix("mutant=") for item in items if item.startswith("mutant=")]
+    chosen = ",".join(item for item in items if not item.startswith("mutant="))
+    return scenario + "".join(f":{mutant}" for mutant in mutants) + f"@{chosen}" * bool(chosen)
 
 
 def _numbers(settings: list[str]) -> dict[str, int]:

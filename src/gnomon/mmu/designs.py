@@ -277,9 +277,9 @@ CURED = (
 )
 
 
-def parse(text: str) -> int:
-    """The word of "axis=choice,…"; axes left out are as shipped. Raises GnomonError, naming the choices."""
-    chosen: dict[str, Choice] = {}
+def choices(text: str) -> dict[str, Choice]:
+    """What "axis=choice,…" names, by axis. Raises GnomonError, naming what there is."""
+    found: dict[str, Choice] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, wanted = item.partition("=")
         if name not in AXIS or not equals:
@@ -288,14 +288,25 @@ def parse(text: str) -> int:
         if choice is None:
             known = ", ".join(c.name for c in AXIS[name].choices)
             raise GnomonError(f"no choice of {name} named: {wanted or 'nothing'}", f"choices of {name}: {known}", exit_code=2)
-        if chosen.get(name, choice) is not choice:
-            raise GnomonError(f"two choices for one axis: {name}={chosen[name].name} and {name}={wanted}", "leave one out", exit_code=2)
-        chosen[name] = choice
-    word = 0
-    for choice in chosen.values():
-        word |= choice.value
+        if found.get(name, choice) is not choice:
+            raise GnomonError(f"two choices for one axis: {name}={found[name].name} and {name}={wanted}", "leave one out", exit_code=2)
+        found[name] = choice
+    return found
+
+
+def parse(text: str) -> int:
+    """The word of "axis=choice,…"; axes left out are as shipped. Raises GnomonError, also for what cannot go together."""
+    word = sum(choice.value for choice in choices(text).values())
     refuse_impossible(word)
     return word
+
+
+def merge(*texts: str) -> str:
+    """One text of several, of which a later one decides where two name one axis."""
+    found: dict[str, Choice] = {}
+    for text in texts:
+        found |= choices(text)
+    return ",".join(f"{name}={choice.name}" for name, choice in found.items())
 
 
 def refuse_impossible(word: int) -> None:

@@ -40,7 +40,7 @@ class Host:
         frames_set_debug(self.arena, int(debug))
         frames_set_watermarks(self.arena, MIN_FRAMES, LOW_FRAMES, HIGH_FRAMES)
         rcu_init(self.arena, int(register_membarrier()))
-        cache_init(self.arena, CACHE_SP, SP.size, 0)
+        cache_init(self.arena, CACHE_SP, SP.size, TYPESAFE)  # who has an spte asks its owner, lockless too
         cache_init(self.arena, CACHE_DESC, DESC.size, TYPESAFE | CTOR_ZERO)
         cache_init(self.arena, CACHE_TABLE, PAGE_WORDS, TYPESAFE | CTOR_ZERO)
         self._lock = threading.Lock()

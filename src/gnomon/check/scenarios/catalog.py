@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios import central, handshake, harvest, locks, pressure, rcu, recheck, refine, reuse, rmap, slab, tutorial
-from gnomon.check.scenarios.entry import CATALOG, Entry, Mutant
+from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck, tutorial)
 
@@ -24,21 +22,24 @@ def entries() -> list[Entry]:
     return list(CATALOG.values())
 
 
-def find(name: str) -> tuple[Entry, str]:
-    """The entry and mutant of `name` or `name:mutant`. Raises Unknown."""
-    plain, _, mutant = name.partition(":")
+def find(name: str) -> tuple[Entry, str, str]:
+    """The entry, mutant and design of `name`, `name:mutant`, `name@axis=choice,…` or `name:mutant@axis=choice,…`. Raises Unknown."""
+    named, _, design = name.partition("@")
+    plain, _, mutant = named.partition(":")
     if plain not in CATALOG:
         raise Unknown("scenario", plain, list(CATALOG))
     entry = CATALOG[plain]
     if mutant and mutant not in entry.mutants:
         raise Unknown(f"mutant of {plain}", mutant, list(entry.mutants))
-    return entry, mutant
+    return entry, mutant, design
 
 
 def build(name: str, settings: dict[str, int] | None = None) -> Scenario:
-    """The scenario `name` or `name:mutant`, with constants set by short or full name. Raises Unknown."""
-    entry, mutant = find(name)
-    made = entry.scenario(mutant)
+    """The scenario that find() takes `name` for, with constants set by short or full name.
+
+    Raises Unknown, ValueError for a design where there is no machine, GnomonError for one that is none."""
+    entry, mutant, design = find(name)
+    made = entry.scenario(mutant, design)
     if not settings:
         return made
     known = {full.rpartition(".")[2]: full for full in made.constants} | {full: full for full in made.constants}
@@ -47,7 +48,4 @@ def build(name: str, settings: dict[str, int] | None = None) -> Scenario:
         if key not in known and "." not in key:
             raise Unknown(f"constant of {name}", key, sorted(full.rpartition(".")[2] for full in made.constants))
         constants[known.get(key, key)] = value
-    chosen = entry.mutants[mutant] if mutant else Mutant("")
-    made = entry.build(replace(chosen, constants={**chosen.constants, **constants}))
-    made.name = name
-    return made
+    return entry.scenario(mutant, design, constants)

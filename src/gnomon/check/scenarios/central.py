@@ -11,7 +11,6 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage
 from gnomon.check.scenarios.reuse import zap_table
-from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, FLUSH_SKIPPED, PUBLISH_BITMAP_FIRST
 
 
 def everybody(mutant: Mutant | None) -> Scenario:
@@ -33,9 +32,9 @@ register(
         "two vCPUs, a protector and a recycler at once: nothing lost, nothing used after free, everybody gets to the end",
         everybody,
         {
-            "bitmap-first": Mutant("dirty bit before the spte is writable (I-7)", design=PUBLISH_BITMAP_FIRST, property="nothing lost"),
-            "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design=FAST_FAULT_DROP_DIRTY, property="nothing lost"),
-            "skip-flush": Mutant("hands the snapshot out without a flush (I-1)", design=FLUSH_SKIPPED, property="nothing lost"),
+            "bitmap-first": Mutant("dirty bit before the spte is writable (I-7)", design="publish=bitmap-first", property="nothing lost"),
+            "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design="fast-fault=drop-dirty", property="nothing lost"),
+            "skip-flush": Mutant("hands the snapshot out without a flush (I-1)", design="flush=skipped", property="nothing lost"),
         },
         slow=True,
     )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gnomon.check.scenario import Scenario
+from gnomon.mmu.designs import merge
 
 PROVED, VIOLATED = "proved", "violated"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A variant that breaks one rule. `replace` maps kernels to what runs in their place; `constants` override; `design` is passed on."""
+    """A variant that breaks one rule. `replace` maps kernels to what runs in their place; `constants` override; `design` is a choice of
+    axes (gnomon.mmu.designs) that the machine of the scenario runs with: the shipped kernels, nothing replaced."""
 
     breaks: str
     replace: dict = field(default_factory=dict)
     constants: dict[str, int] = field(default_factory=dict)
-    design: int = 0
+    design: str = ""
     models: tuple[str, ...] = ("sc", "tso")  # under which it is refuted; under the others it is proved
     property: str = ""  # the property it violates
 
@@ -34,16 +36,28 @@ class Entry:
     models: tuple[str, ...] = ("sc", "tso")
     slow: bool = False  # millions of states: a test of its own
 
-    def scenario(self, mutant: str = "") -> Scenario:
-        """Raises KeyError for an unknown mutant."""
-        made = self.build(self.mutants[mutant] if mutant else None)
-        made.name = f"{self.name}:{mutant}" if mutant else self.name
+    def scenario(self, mutant: str = "", design: str = "", constants: dict[str, int] | None = None) -> Scenario:
+        """Raises KeyError for an unknown mutant, ValueError for a design where there is no machine, GnomonError for a wrong one."""
+        chosen = self.mutants[mutant] if mutant else None
+        if design or constants:
+            plain = chosen or Mutant("")
+            chosen = replace(plain, design=merge(plain.design, design), constants={**plain.constants, **(constants or {})})
+        made = self.build(chosen)
+        if design and made.design is None:
+            raise ValueError(f"no machine in scenario {self.name}: a design means nothing to it")
+        made.name = self.name + f":{mutant}" * bool(mutant) + f"@{design}" * bool(design)
         return made
 
     def expected(self, mutant: str, model: str) -> str:
         if not mutant:
             return VIOLATED if self.witness else PROVED
         return VIOLATED if model in self.mutants[mutant].models else PROVED
+
+
+def designed(mutant: Mutant | None, design: str) -> Mutant:
+    """`mutant` in a machine of `design`, but for what it chooses itself."""
+    plain = mutant or Mutant("")
+    return replace(plain, design=merge(design, plain.design))
 
 
 CATALOG: dict[str, Entry] = {}

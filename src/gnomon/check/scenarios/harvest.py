@@ -7,7 +7,6 @@ from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage, guest_touch
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, fetch_or, read_once, xchg
-from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, FLUSH_SKIPPED, PUBLISH_BITMAP_FIRST, PUBLISH_SPTE_FIRST
 from gnomon.mmu.dirty import harvest_word, protect_word
 from gnomon.mmu.tlb import TLB_READ
 from gnomon.mmu.vm_words import VM
@@ -65,8 +64,8 @@ def load_and_store(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
-BITMAP_FIRST = Mutant("sets the dirty bit before the spte is writable (I-7)", design=PUBLISH_BITMAP_FIRST, property="nothing lost")
-SKIP_FLUSH = Mutant("hands the snapshot out without a flush (I-1)", design=FLUSH_SKIPPED, property="nothing lost")
+BITMAP_FIRST = Mutant("sets the dirty bit before the spte is writable (I-7)", design="publish=bitmap-first", property="nothing lost")
+SKIP_FLUSH = Mutant("hands the snapshot out without a flush (I-1)", design="flush=skipped", property="nothing lost")
 register(
     Entry(
         "harvest/fast-fault",
@@ -74,7 +73,7 @@ register(
         fast_fault,
         {
             "bitmap-first": BITMAP_FIRST,
-            "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design=FAST_FAULT_DROP_DIRTY, property="nothing lost"),
+            "drop-dirty": Mutant("a fast fault forgets the dirty bit (I-5)", design="fast-fault=drop-dirty", property="nothing lost"),
             "skip-flush": SKIP_FLUSH,
             "protect-first": Mutant(
                 "write-protects before taking the bits (I-1)", {harvest_word: protect_then_take}, property="nothing lost"
@@ -105,7 +104,7 @@ register(
         load_and_store,
         {
             "spte-first": Mutant(
-                "makes the spte visible before its rmap entry, as Linux does", design=PUBLISH_SPTE_FIRST, property="nothing lost"
+                "makes the spte visible before its rmap entry, as Linux does", design="publish=spte-first", property="nothing lost"
             ),
         },
     )

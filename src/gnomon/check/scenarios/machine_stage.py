@@ -19,6 +19,7 @@ from gnomon.lang.guest_memory import store64
 from gnomon.mem.pool import FRAME_TAG_BITS, PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, cache_init
 from gnomon.mem.slab_page import CTOR_ZERO, TYPESAFE
+from gnomon.mmu.designs import parse
 from gnomon.mmu.dirty import BUSY, commit, enable_dirty_log, harvest
 from gnomon.mmu.guest_walk import guest_fault
 from gnomon.mmu.rmap import DESC
@@ -147,13 +148,14 @@ class Stage:
         self.scenario: Scenario = stage(mutant, vcpus + 1, words, constants={**SMALL, **(constants or {})}, replace=replaced)
         s = self.scenario
         s.locks += GATES if handshake else ()
-        s.run(cache_init, CACHE_SP, SP.size, 0)
+        s.run(cache_init, CACHE_SP, SP.size, TYPESAFE)
         s.run(cache_init, CACHE_DESC, DESC.size, TYPESAFE | CTOR_ZERO)
         s.run(cache_init, CACHE_TABLE, PAGE_WORDS, TYPESAFE | CTOR_ZERO)
         self.vm = s.run(vm_create, 0, pages, 32)
         self.vcpus = [s.run(vcpu_create, self.vm, t) for t in range(vcpus)]
         self.slot = vcpus
-        self.design = mutant.design if mutant else 0
+        s.design = mutant.design if mutant else ""
+        s.store(self.vm + VM.design, parse(s.design))
         s.label(self.vm, "vm", VM)
         for field in STATISTICS_OF_VM:
             s.only_bits(self.vm + getattr(VM, field))
@@ -187,12 +189,11 @@ class Stage:
         return self.word(FRAME_WORDS_AT + (self.table_of(index) >> PAGE_WORDS_SHIFT)) >> FRAME_TAG_BITS
 
     def log(self) -> None:
-        """Start logging, take what is dirty at first, and from here on obey the mutant's design bits."""
+        """Start logging, and take what is dirty at first."""
         s = self.scenario
         s.run(enable_dirty_log, self.vm)
         s.run(harvest, self.slot, self.vm)
         s.run(commit, self.vm)
-        s.store(self.vm + VM.design, self.design)
 
     def finish(self) -> Scenario:
         """Name what exists by now and add the properties every machine has."""

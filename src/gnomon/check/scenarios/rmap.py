@@ -12,7 +12,6 @@ from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, store_release, write_once
-from gnomon.mmu.design import WALK_FORWARD, WALK_NO_NULLS
 from gnomon.mmu.rmap import DESC, PROTECT_DIRTY, rmap_add, rmap_find, rmap_remove, rmap_top_up, rmap_walk
 from gnomon.mmu.spte import HOST_WRITABLE, LEVEL_SHIFT, MMU_WRITABLE, PRESENT, READABLE, WRITABLE
 from gnomon.mmu.vm_words import VM
@@ -76,7 +75,6 @@ def prepared(mutant: Mutant | None, entries: int) -> Stage:
     s = stage.scenario
     for n in range(entries):
         s.run(add, stage.vcpus[0], 0, stage.vm, HEAD_AT, SPTES_AT + n)
-    s.store(stage.vm + VM.design, stage.design)
     s.label(HEAD_AT, "rmap A", kind="rmap")
     s.label(OTHER_AT, "rmap B", kind="rmap")
     s.label(SPTES_AT, "spte", words=8, kind="spte")
@@ -113,7 +111,7 @@ register(
         "an entry that a removal moves into the hole is not missed by a lockless walk (R-2, R-3)",
         moved_entry,
         {
-            "forward": Mutant("walks a descriptor from low to high (R-3)", design=WALK_FORWARD, property="expectation"),
+            "forward": Mutant("walks a descriptor from low to high (R-3)", design="walk=forward", property="expectation"),
             "clears-first": Mutant(
                 "empties the last slot before it fills the hole (R-3)", {rmap_remove: remove_clearing_first}, property="expectation"
             ),
@@ -126,7 +124,7 @@ register(
         "a descriptor freed and reused by another rmap under the walker makes it start anew, not stop early (R-1, R-5)",
         reused_descriptor,
         {
-            "no-nulls": Mutant("any end of a list ends the walk (R-5)", design=WALK_NO_NULLS, property="expectation"),
+            "no-nulls": Mutant("any end of a list ends the walk (R-5)", design="walk=no-nulls", property="expectation"),
         },
     )
 )
