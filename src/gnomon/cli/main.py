@@ -52,6 +52,7 @@ COMMANDS = {
     "claims": ("check_commands:claims", "What the explorer says of the claims of the 2013 thread."),
     "replay": ("check_commands:replay", "Step through a counterexample that check has saved."),
     "litmus": ("check_commands:litmus", "Run herd's x86 litmus tests: Never, Sometimes or Always."),
+    "stress": ("stress:stress", "Search the running MMU for a lost page, on real threads."),
     "bench": ("bench:bench", "Measure, as ratios in one run."),
 }
 """Where each command is, and its line in the overview: imported only when it is called."""

@@ -1,0 +1,51 @@
+"""stress: the dirty log on real threads under every churn at once, for a while, by a seed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gnomon.cli import say, units, warming
+from gnomon.errors import GnomonError
+
+
+def stress(
+    *,
+    design: Annotated[str, Parameter(help="axis=choice,…: how the MMU works; gnomon designs lists them.")] = "",
+    time: Annotated[str, Parameter(help="How long: 30s, 10m, 1h.")] = "30s",
+    seed: Annotated[int | None, Parameter(help="Repeat the stresses of this seed; by default a new one.")] = None,
+    trial: Annotated[int, Parameter(help="Begin with this trial of the seed.")] = 0,
+    json: Annotated[bool, Parameter(help="One JSON document.")] = False,
+) -> int:
+    """Store, harvest, zap, recycle and shrink at once, and ask the oracles of KVM's dirty_log_test. 0: nothing was lost; 1: something was."""
+    from gnomon.mmu.designs import parse
+
+    if trial < 0:
+        raise GnomonError(f"trials are counted from 0, and this asks for {trial}", exit_code=2)
+    seconds = units.duration(time)
+    parse(design)
+    warming.machine_class()
+    from gnomon.study.stress import soak
+
+    say.note("  trial  shape                            oracle         stores  zaps  found")
+    done = soak.soak(seconds, seed, design, lambda t: say.note(_line(t)), trial)
+    last, sums = done[-1], soak.totals(done)
+    if json:
+        say.json(soak.document(done))
+    else:
+        print(f"{sums['trials']} trials in {sums['seconds']:.1f} s, seed {last.seed}: {sums['stores']:,} stores, ", end="")
+        print(f"{sums['harvested']:,} pages harvested, {sums['zaps']:,} shadow pages zapped, {sums['rmap_restarts']:,} walks restarted")
+        for what in last.found:
+            print(f"FOUND  {what}")
+    if last.found:
+        chosen = f" --design {last.design}" if last.design else ""
+        say.note(f"again: gnomon stress{chosen} --seed {last.seed} --trial {last.number}")
+        return 1
+    if not json:
+        print("nothing was lost")
+    return 0
+
+
+def _line(t) -> str:
+    return f"  {t.number:5}  {t.shape:31}  {t.oracle:10}  {t.stores:10,}  {t.counters.get('zaps', 0):4}  {'; '.join(t.found[:1])}".rstrip()
