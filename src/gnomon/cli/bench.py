@@ -22,7 +22,9 @@ HEADER = ("bench", "figure", "value", "unit", "peer", "ratio", "target", "holds"
 
 
 class Row(msgspec.Struct):
-    """One figure. `ratio` is to `peer`, measured in the same run. Without a value it could not be taken, and `peer` says why."""
+    """One figure. `ratio` is to `peer`, measured in the same run. Without a value it could not be taken, and `peer` says why.
+
+    `points` is a spread or a course that a picture draws: [x, y] each."""
 
     bench: str
     figure: str
@@ -32,6 +34,7 @@ class Row(msgspec.Struct):
     ratio: float | None = None
     target: str = ""
     holds: bool | None = None
+    points: list[tuple[float, float]] = msgspec.field(default_factory=list)
 
 
 def bench(
