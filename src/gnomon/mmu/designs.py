@@ -51,7 +51,7 @@ AXES = (
             Choice(
                 "locked",
                 d.PROTECTOR_LOCKED,
-                "mmu_lock for the whole walk; fast page faults still go on beside it",
+                "mmu_lock for the whole walk, and for write faults under guest tables; direct pages keep their fast fault",
                 "kvm_get_dirty_log_protect() today",
                 "",
                 "harvest/fast-fault",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, load_acquire, read_once
-from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, PUBLISH_BITMAP_FIRST
+from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, PROTECTOR, PROTECTOR_LOCKED, PUBLISH_BITMAP_FIRST
 from gnomon.mmu.slot import mark_frame_dirty
 from gnomon.mmu.spte import PFN_MASK, PRESENT, WRITABLE, is_fast_writable
 from gnomon.mmu.tlb import TLB_WRITE
@@ -49,6 +49,8 @@ def fast_page_fault(m, v, va, access, regime):
     if access != TLB_WRITE:
         return FAST_NOT
     vm = read_once(m, v + VCPU.vm)
+    if read_once(m, vm + VM.design) & PROTECTOR == PROTECTOR_LOCKED and regime_slot(regime):
+        return FAST_NOT  # as in today's KVM, where shadows of guest tables have no fast page fault
     t = read_once(m, v + VCPU.thread)
     result = FAST_NOT
     rcu_read_lock(m, t)

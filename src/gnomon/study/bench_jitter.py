@@ -1,9 +1,9 @@
 """How long a guest's write fault takes while its dirty pages are harvested: the figure that no KVM metric reports.
 
 Guest      1 … N vCPUs in S-mode on Sv39 tables, PAGES pages each, stored to at random: TLB miss, walk, write fault, walk, store
-Harvester  one more thread: harvest and commit, again and again, with nothing in between
-Timed      every store that met a fast or a slow fault, from its TLB miss to its retirement, clock reads included: in a histogram of
-           SUB buckets an octave, so a figure is exact to 1 / SUB. What the host scheduler takes is in it
+Harvester  one more thread: harvest, commit, and GAP_NS in which a migration would copy and the guest dirties its pages anew
+Timed      every store that met a fast or a slow fault and began or ended while a harvest ran, from its TLB miss to its retirement, clock
+           reads included: in a histogram of SUB buckets an octave, so a figure is exact to 1 / SUB. What the host scheduler takes is in it
 Idle       the same stores to the same protected pages while nobody harvests: a harvest, then one pass of every vCPU, PASSES times
 Stores     all vCPUs together, a second of the run
 Protectors lockless; locked: the harvest holds mmu_lock and a write fault on a shadowed guest table's page takes it too, as KVM's shadow
@@ -22,8 +22,8 @@ import numpy as np
 from gnomon.errors import GnomonError
 from gnomon.lang import kernel
 from gnomon.lang.arith import shr
-from gnomon.lang.atomics import fetch_add, read_once, write_once
-from gnomon.lang.host import cpu_ticks
+from gnomon.lang.atomics import read_once, write_once, xchg
+from gnomon.lang.host import cpu_ticks, futex_wait
 from gnomon.lang.kernel import compile_kernel
 from gnomon.mmu.dirty import commit, harvest
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
@@ -34,9 +34,10 @@ from gnomon.study.rig import SUPERVISOR, Rig
 from gnomon.study.row import LESS, MORE, against, row
 
 BENCH = "jitter"
-PAGES = 4096
+PAGES = 16384
 SECONDS = 2.0
-PASSES = 40
+PASSES = 10
+GAP_NS = 1_000_000
 SUB_BITS = 4
 SUB = 1 << SUB_BITS
 BUCKETS = 64 * SUB
@@ -60,7 +61,9 @@ def bucket(ticks):
 
 @kernel
 def dirty_passes(m, v, first, count, hist, passes, stop):
-    """Store to `count` pages (a power of two) from `first` on, `passes` times or until the word at `stop` is set. Returns stores."""
+    """Store to `count` pages (a power of two) from `first` on, `passes` times or until the word at `stop` is set. Returns stores.
+
+    Faults are timed while the word behind `stop` is set."""
     done = 0
     guest_enter(m, v)
     while passes and read_once(m, stop) == 0:
@@ -68,11 +71,13 @@ def dirty_passes(m, v, first, count, hist, passes, stop):
         for i in range(count):
             page = (i * SPREAD + passes) & (count - 1)
             faults = read_once(m, v + VCPU.fast_faults) + read_once(m, v + VCPU.slow_faults)
+            counts = read_once(m, stop + 1)
             began = cpu_ticks()
             if store_to(m, v, first + (page << 12), i) == 0:
                 done += 1
             ticks = cpu_ticks() - began
-            if read_once(m, v + VCPU.fast_faults) + read_once(m, v + VCPU.slow_faults) != faults:
+            faults -= read_once(m, v + VCPU.fast_faults) + read_once(m, v + VCPU.slow_faults)
+            if faults and (counts or read_once(m, stop + 1)):
                 at = hist + bucket(ticks)
                 write_once(m, at, read_once(m, at) + 1)
             if i & (BATCH - 1) == 0 and read_once(m, v + VCPU.requests):
@@ -84,12 +89,14 @@ def dirty_passes(m, v, first, count, hist, passes, stop):
 
 @kernel
 def harvest_loop(m, t, vm, stop):
-    """Harvest and commit until the word at `stop` is set. Returns pages taken."""
+    """Harvest and commit every GAP_NS until the word at `stop` is set; the word behind it says when. Returns pages taken."""
     taken = 0
     while read_once(m, stop) == 0:
+        xchg(m, stop + 1, 1)
         taken += harvest(m, t, vm)
+        xchg(m, stop + 1, 0)
         commit(m, vm)
-    fetch_add(m, stop, 0)
+        futex_wait(m, stop, 0, GAP_NS)
     return taken
 
 
@@ -130,7 +137,7 @@ class Bench:
         self.hist = self.rig.static(vcpus * BUCKETS)
         count_ticks(self.rig.m, 20_000_000, self.scratch)
         self.per_ns = float(self.rig.words[self.scratch]) / float(self.rig.words[self.scratch + 1])
-        self.rig.words[self.scratch] = 0
+        self.rig.words[self.scratch : self.scratch + 2] = 0
         together([self.job(n, 1) for n in range(vcpus)])
         self.rig.enable()
         self.take()
@@ -158,16 +165,18 @@ class Bench:
     def idle(self, passes: int = PASSES) -> Measured:
         """Faults while nobody harvests."""
         self.clear()
+        self.rig.words[self.scratch + 1] = 1
         stores, seconds = 0, 0.0
         for _ in range(passes):
             self.take()
             took, done = together([self.job(n, 1) for n in range(len(self.rig.vcpus))])
             seconds += took
             stores += sum(done)
+        self.rig.words[self.scratch + 1] = 0
         return self.measured(stores, seconds)
 
     def harvested(self, length: float = SECONDS) -> Measured:
-        """Faults while a thread harvests without a pause."""
+        """Faults while a harvest runs, in `length` seconds of harvests."""
         self.clear()
         rig = self.rig
         jobs = [self.job(n, 1 << 40) for n in range(len(rig.vcpus))]
