@@ -13,11 +13,14 @@ from gnomon.cli import bench as frame
 from gnomon.cli import warming
 from gnomon.errors import GnomonError
 from gnomon.study import (
+    bench_dirty_log,
     bench_guest,
+    bench_jitter,
     bench_memory,
     bench_migrate,
     bench_protect,
     bench_redirty,
+    bench_scale,
     bench_start,
     protect_peers,
     qemu,
@@ -25,7 +28,7 @@ from gnomon.study import (
 )
 
 PAGES = 512
-SPEEDS = ("M instructions/s", "GB/s")
+SPEEDS = ("M instructions/s", "GB/s", "M/s")
 """Units of which more is better."""
 
 
@@ -35,13 +38,20 @@ def small(monkeypatch):
     warming.warm()
     for module in (bench_protect, bench_redirty, bench_memory):
         monkeypatch.setattr(module, "COUNT", PAGES)
-    for module in (bench_protect, bench_redirty, bench_guest, bench_migrate, bench_start):
+    for module in (bench_protect, bench_redirty, bench_guest, bench_migrate, bench_start, bench_scale):
         monkeypatch.setattr(module, "REPEATS", 1)
     monkeypatch.setattr(bench_migrate, "IDLE_REPEATS", 1)
     monkeypatch.setattr(bench_guest, "ROUNDS", 1)
     monkeypatch.setattr(bench_memory, "SIZES", (16 << 20,))
     monkeypatch.setattr(bench_migrate, "IDLE_MEMORY", 16 << 20)
     monkeypatch.setattr(bench_migrate, "GUEST_MS", 1500)
+    monkeypatch.setattr(bench_dirty_log, "BYTES", 2 << 20)
+    monkeypatch.setattr(bench_scale, "SIZES", (16 << 20, 64 << 20))
+    monkeypatch.setattr(bench_scale, "DIRTY", 2048)
+    monkeypatch.setattr(bench_scale, "PAGES", PAGES)
+    monkeypatch.setattr(bench_jitter, "PAGES", 1024)
+    monkeypatch.setattr(bench_jitter, "SECONDS", 0.3)
+    monkeypatch.setattr(bench_jitter, "LEAST_SAMPLES", 1)
 
 
 def rows_of(module) -> list[frame.Row]:
@@ -72,6 +82,28 @@ def check(rows: list[frame.Row], name: str) -> None:
 @pytest.mark.parametrize("name", ["protect", "redirty", "memory"])
 def test_do_the_figures_of_the_mmu_add_up(name):
     check(rows_of({"protect": bench_protect, "redirty": bench_redirty, "memory": bench_memory}[name]), name)
+
+
+@pytest.mark.parametrize("name", ["dirty-log", "scale"])
+def test_do_the_figures_of_the_dirty_log_add_up(name):
+    check(rows_of({"dirty-log": bench_dirty_log, "scale": bench_scale}[name]), name)
+
+
+def test_does_the_jitter_bench_count_every_fault_once():
+    """Idle, a pass over protected pages is a fault a page: so many are in the histogram, in buckets that hold their times."""
+    rig = bench_jitter.Bench(2, "lockless", 512)
+    idle = rig.idle(3)
+    assert idle.counts.sum() == 3 * 2 * 512 == sum(count for _, count in idle.points)
+    assert 0 < idle.quantile(0.5) <= idle.quantile(0.99) <= idle.quantile(1.0)
+    check(rows_of(bench_jitter), "jitter")
+
+
+@pytest.mark.parametrize("ticks", [0, 1, 31, 32, 33, 1000, 12345, 1 << 40, (1 << 62) + 12345])
+def test_is_a_time_in_a_bucket_that_is_narrower_than_a_sixteenth_of_it(ticks):
+    index = bench_jitter.bucket(ticks)
+    assert index < bench_jitter.BUCKETS
+    assert bench_jitter.edge(index) <= ticks < bench_jitter.edge(index + 1)
+    assert bench_jitter.edge(index + 1) - bench_jitter.edge(index) <= max(1, ticks / 16)
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 BUSY = -1
+LINE = 8
+"""Words of a cache line."""
 
 
 @kernel
@@ -113,6 +115,34 @@ def harvest_word(m, t, vm, w):
     return taken
 
 
+@kernel(inline=True)
+def line_is_clean(m, at):
+    """1 if the LINE words from `at` on are all 0."""
+    bits = 0
+    for w in range(LINE):
+        bits = bits | read_once(m, at + w)
+    return int(bits == 0)
+
+
+@kernel
+def protect_dirty(m, t, vm):
+    """Take and write-protect every dirty page, under harvest_lock(). Returns how many; TLBs may hold their old translations still."""
+    dirty = read_once(m, vm + VM.dirty)
+    words = dirty_words(m, vm)
+    count = 0
+    harvest_lock(m, vm)
+    w = 0
+    while w < words:
+        if w & (LINE - 1) == 0 and w + LINE <= words and line_is_clean(m, dirty + w):
+            w += LINE  # most of a large guest is clean: its bitmap is passed a cache line at a time
+        else:
+            if read_once(m, dirty + w):
+                count += popcount(harvest_word(m, t, vm, w))
+            w += 1
+    harvest_unlock(m, vm)
+    return count
+
+
 @kernel(entry=True)
 def harvest(m, t, vm):
     """Take every dirty page into the snapshot. Returns how many, or BUSY while another harvest is not committed.
@@ -120,13 +150,7 @@ def harvest(m, t, vm):
     On return no store to a taken page can retire without faulting first: the TLBs are flushed (H1, I-2)."""
     if cmpxchg(m, vm + VM.harvester, 0, 1) != 0:
         return BUSY
-    dirty = read_once(m, vm + VM.dirty)
-    count = 0
-    harvest_lock(m, vm)
-    for w in range(dirty_words(m, vm)):
-        if read_once(m, dirty + w):
-            count += popcount(harvest_word(m, t, vm, w))
-    harvest_unlock(m, vm)
+    count = protect_dirty(m, t, vm)
     if count:
         flush_remote_tlbs(m, vm)
     fetch_add(m, vm + VM.harvests, 1)

@@ -2,8 +2,9 @@
 
 Guest      1 … N vCPUs in S-mode on Sv39 tables, PAGES pages each, stored to at random: TLB miss, walk, write fault, walk, store
 Harvester  one more thread: harvest, commit, and GAP_NS in which a migration would copy and the guest dirties its pages anew
-Timed      every store that met a fast or a slow fault and began or ended while a harvest ran, from its TLB miss to its retirement, clock
-           reads included: in a histogram of SUB buckets an octave, so a figure is exact to 1 / SUB. What the host scheduler takes is in it
+Timed      every store that met a fast or a slow fault and began or ended while a harvest write-protected, from its TLB miss to its
+           retirement, clock reads included: in a histogram of SUB buckets an octave, so a figure is exact to 1 / SUB. What the host
+           scheduler takes is in it
 Idle       the same stores to the same protected pages while nobody harvests: a harvest, then one pass of every vCPU, PASSES times
 Stores     all vCPUs together, a second of the run
 Protectors lockless; locked: the harvest holds mmu_lock and a write fault on a shadowed guest table's page takes it too, as KVM's shadow
@@ -25,17 +26,19 @@ from gnomon.lang.arith import shr
 from gnomon.lang.atomics import read_once, write_once, xchg
 from gnomon.lang.host import cpu_ticks, futex_wait
 from gnomon.lang.kernel import compile_kernel
-from gnomon.mmu.dirty import commit, harvest
-from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
+from gnomon.mmu.dirty import commit, protect_dirty
+from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs, guest_enter, guest_exit
 from gnomon.study.crew import Crew, together
 from gnomon.study.guest_tables import Tables
 from gnomon.study.ram import count_ticks, store_to
 from gnomon.study.rig import SUPERVISOR, Rig
-from gnomon.study.row import LESS, MORE, against, row
+from gnomon.study.row import LESS, MORE, against, missing, row
 
 BENCH = "jitter"
 PAGES = 16384
 SECONDS = 2.0
+LEAST_SAMPLES, PATIENCE = 1000, 5
+"""Faults that a figure needs, and how many times SECONDS it waits for them where others have the CPUs."""
 PASSES = 10
 GAP_NS = 1_000_000
 SUB_BITS = 4
@@ -57,6 +60,12 @@ def bucket(ticks):
         rest = shr(rest, 1)
         octave += 1
     return (octave << SUB_BITS) + rest
+
+
+def edge(index: int) -> float:
+    """Least ticks of a bucket."""
+    octave = max(0, (index >> SUB_BITS) - 1)
+    return (index - (octave << SUB_BITS)) * 2.0**octave
 
 
 @kernel
@@ -89,12 +98,13 @@ def dirty_passes(m, v, first, count, hist, passes, stop):
 
 @kernel
 def harvest_loop(m, t, vm, stop):
-    """Harvest and commit every GAP_NS until the word at `stop` is set; the word behind it says when. Returns pages taken."""
+    """Harvest and commit every GAP_NS until the word at `stop` is set; the word behind it says while it protects. Returns pages taken."""
     taken = 0
     while read_once(m, stop) == 0:
         xchg(m, stop + 1, 1)
-        taken += harvest(m, t, vm)
+        taken += protect_dirty(m, t, vm)
         xchg(m, stop + 1, 0)
+        flush_remote_tlbs(m, vm)
         commit(m, vm)
         futex_wait(m, stop, 0, GAP_NS)
     return taken
@@ -154,10 +164,11 @@ class Bench:
         """What the histograms hold by now."""
         rig = self.rig
         counts = rig.words[self.hist : self.hist + len(rig.vcpus) * BUCKETS].reshape(-1, BUCKETS).sum(axis=0)
-        n = np.arange(BUCKETS)
-        octave = np.maximum(0, (n >> SUB_BITS) - 1)
-        ticks = np.where(n < 2 * SUB, n, (n - (octave << SUB_BITS)) * 2.0**octave)
+        ticks = np.array([edge(n) for n in range(BUCKETS)])
         return Measured(ticks / self.per_ns, counts, stores / seconds)
+
+    def _samples(self) -> int:
+        return int(self.rig.words[self.hist : self.hist + len(self.rig.vcpus) * BUCKETS].sum())
 
     def clear(self) -> None:
         self.rig.words[self.hist : self.hist + len(self.rig.vcpus) * BUCKETS] = 0
@@ -183,7 +194,10 @@ class Bench:
         jobs.append(lambda: harvest_loop(rig.m, rig.t, rig.vm, self.scratch))
         began = time.perf_counter()
         with Crew(jobs, self._stop) as crew:
-            time.sleep(length)
+            for _ in range(PATIENCE):
+                time.sleep(length)
+                if self._samples() >= LEAST_SAMPLES:
+                    break
         seconds = time.perf_counter() - began
         rig.words[self.scratch] = 0
         if not crew.results[-1]:
@@ -203,7 +217,11 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
             bench = Bench(vcpus, protector)
             if protector == "lockless":
                 found["idle"] = figures(f"{name}, idle", bench.idle())
-            found[protector] = figures(f"{name}, {protector}", bench.harvested())
+            try:
+                found[protector] = figures(f"{name}, {protector}", bench.harvested())
+            except GnomonError as error:
+                labels = (*(label for label, _ in QUANTILES), "stores")
+                found[protector] = {label: missing(BENCH, f"{name}, {protector}: {label}", "ns", error.message) for label in labels}
         judged = {}
         if vcpus == 2:
             ours, theirs = found["lockless"], found["locked"]
