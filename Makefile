@@ -42,5 +42,5 @@ $(DONE): pyproject.toml Makefile
 	[ -x $(BIN)/python ] || $$python -m venv $(VENV)
 	@echo 'gnomon: installing into $(VENV)' >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==$(PIP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tui]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,tui]' --group dev
 	@touch $@

@@ -54,6 +54,7 @@ COMMANDS = {
     "litmus": ("check_commands:litmus", "Run herd's x86 litmus tests: Never, Sometimes or Always."),
     "stress": ("stress:stress", "Search the running MMU for a lost page, on real threads."),
     "bench": ("bench:bench", "Measure, as ratios in one run."),
+    "study": ("study:study", "Run every combination of a sweep on a cluster, the results in a DuckDB file."),
 }
 """Where each command is, and its line in the overview: imported only when it is called."""
 
