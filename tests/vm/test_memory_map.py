@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from vm_rig import MIB, machine, until
 
 from gnomon import guests
-from gnomon.mmu.rmap import DESC, DESC_SPTES
+from gnomon.mmu.rmap import DESC, DESC_SPTES, RMAP_LOCKED
 from gnomon.mmu.spte import MMU_WRITABLE, PRESENT, WRITABLE
 from gnomon.mmu.vm_words import VM
 from gnomon.vm import memory_map
@@ -23,8 +23,8 @@ class Words:
         self.words = np.zeros(WORDS, dtype=np.int64)
         self.words[VM.pages], self.words[VM.backing], self.words[VM.rmap], self.words[VM.dirty] = pages, BACKING, RMAP, BITMAP
 
-    def set_page(self, page, framed, mapping, dirty):
-        """`mapping`: the sptes of the page, None for a head that leads nowhere."""
+    def set_page(self, page, framed, mapping, dirty, locked=False):
+        """`mapping`: the sptes of the page, None for a head that leads nowhere; `locked`: a walker of protector=rmap-bit is in it."""
         words = self.words
         words[BACKING + page] = 7 if framed else 0
         if dirty:
@@ -40,9 +40,11 @@ class Words:
                 words[desc + 32 + n] = spte
                 words[desc + DESC.sptes + n] = desc + 32 + n
             words[RMAP + page] = (desc << 1) | 1
+        if locked:
+            words[RMAP + page] |= RMAP_LOCKED
 
 
-def naive(framed, mapping, dirty):
+def naive(framed, mapping, dirty, locked):
     if dirty and framed:
         return "dirty"
     if mapping is not None and any(spte & PRESENT and spte & WRITABLE for spte in mapping):
@@ -53,18 +55,18 @@ def naive(framed, mapping, dirty):
 
 
 sptes = st.lists(st.sampled_from([0, PRESENT, PRESENT | WRITABLE | MMU_WRITABLE, PRESENT | MMU_WRITABLE, WRITABLE]), max_size=DESC_SPTES)
-pages = st.lists(st.tuples(st.booleans(), st.one_of(st.none(), sptes), st.booleans()), min_size=1, max_size=100)
+pages = st.lists(st.tuples(st.booleans(), st.one_of(st.none(), sptes), st.booleans(), st.booleans()), min_size=1, max_size=100)
 
 
 @given(pages, st.integers(1, 200))
 def test_is_every_page_in_the_state_that_one_look_at_its_words_tells(described, cells):
     arena = Words(len(described))
-    for page, (framed, mapping, dirty) in enumerate(described):
-        arena.set_page(page, framed, mapping, dirty)
+    for page, one in enumerate(described):
+        arena.set_page(page, *one)
     picture = MemoryMap(arena, 0, len(described)).picture(cells)
     expected = [naive(*one) for one in described]
     assert picture["counts"] == {state: expected.count(state) for state in STATES}
-    assert picture["logged"] == sum(dirty for *_, dirty in described)
+    assert picture["logged"] == sum(dirty for _, _, dirty, _ in described)
     count = len(picture["cells"])
     assert count == len(picture["dirty"]) == min(cells, len(described))
     for cell in range(count):

@@ -99,6 +99,8 @@ def command(words: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at its end
         return 141
     except Exception as error:
+        if _signalled:
+            return 128 + _signalled[0]  # a compiler's callback dropped the exception that the signal raised, and failed for it
         if os.environ.get("GNOMON_TRACEBACK"):
             raise
         say.error(GnomonError(f"internal error: {type(error).__name__}: {error}", "GNOMON_TRACEBACK=1 shows where; please report it"))
@@ -121,12 +123,16 @@ def _end_on_signals() -> None:
     def watch():
         while got := ours.recv(1):
             if got[0] in (signal.SIGINT, signal.SIGTERM):
+                _signalled.append(got[0])
                 time.sleep(GRACE)
                 os._exit(128 + got[0])
 
     _kept.append(theirs)
     threading.Thread(target=watch, name="gnomon-signals", daemon=True).start()
 
+
+_signalled: list[int] = []
+"""The signals that ask this process to end, as they came."""
 
 _kept: list = []
 """The writing end of the signal socket: closed, it would take the wakeup descriptor with it."""

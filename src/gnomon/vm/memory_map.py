@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnomon.mmu.rmap import DESC, DESC_SPTES
+from gnomon.mmu.rmap import DESC, DESC_SPTES, RMAP_LOCKED
 from gnomon.mmu.spte import PRESENT, WRITABLE
 from gnomon.mmu.vm_words import VM
 
@@ -72,7 +72,7 @@ class MemoryMap:
         words = self._words
         framed = words[self._of_vm(VM.backing) + pages] != 0
         self._had_frame[pages[framed]] = True
-        heads = words[self._of_vm(VM.rmap) + pages]
+        heads = words[self._of_vm(VM.rmap) + pages] & ~RMAP_LOCKED
         dirty = (self._bitmap()[pages >> 6] >> (pages & 63)) & 1 != 0
         writable = self._writable(heads)
         return np.select(
