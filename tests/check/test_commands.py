@@ -8,7 +8,8 @@ import pytest
 from gnomon.check.claims import CLAIMS, names, settle
 from gnomon.check.litmus.hardware import run_on_hardware
 from gnomon.check.litmus.parse import parse
-from gnomon.cli.check_commands import check, litmus, replay
+from gnomon.cli.check_commands import check, litmus
+from gnomon.cli.replay import replay
 from gnomon.errors import GnomonError
 
 CORPUS = Path(__file__).parent / "litmus"
@@ -36,7 +37,7 @@ def test_does_a_mutant_leave_with_1_and_a_race(capsys, tmp_path):
     assert check("mmu/handshake", design="mutant=no-entry-barrier", save=saved, html=page) == 1
     shown = capsys.readouterr().out
     assert "violated: expectation" in shown and "handshake.py:" in shown
-    assert "<table>" in page.read_text()
+    assert "<section class=race" in page.read_text()
     assert replay(saved) == 0
     assert capsys.readouterr().out.strip() in shown
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gnomon.check.explore import explore
+from gnomon.check.result import Result
+from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios.catalog import build, find
 
 NOT_YET = "not checked yet"
@@ -61,13 +64,16 @@ class Row:
     command: str
 
 
-def settle(claim: Claim, model: str = "tso", memory: int = 4 << 30) -> Row:
-    """Explore what shows a claim."""
+def settle(claim: Claim, model: str = "tso", memory: int = 4 << 30, found: Callable[[Scenario, Result], None] | None = None) -> Row:
+    """Explore what shows a claim. `found` is told of every exploration."""
     if not claim.shown_by:
         return Row(claim.id, claim.text, NOT_YET, claim.missing, 0, 0, 0.0, "")
     verdict, within, states, steps, seconds = "shown", "", 0, 0, 0.0
     for name, wanted in claim.shown_by:
-        result = explore(build(name), model, memory=memory, max_seconds=60.0)
+        scenario = build(name)
+        result = explore(scenario, model, memory=memory, max_seconds=60.0)
+        if found:
+            found(scenario, result)
         states += result.states
         seconds += result.seconds
         steps = max(steps, len(result.schedule))

@@ -183,6 +183,8 @@ class Scenario:
         for thread in self.threads:
             for made in thread.calls:
                 state.update(f"{thread.name} {python_function(made.kernel).__qualname__} {made.args} {made.into}\n".encode())
+        for claimed in self.always_properties + self.end_properties:
+            state.update(f"{claimed.name} {python_function(claimed.call.kernel).__qualname__} {claimed.call.args}\n".encode())
         state.update(repr(sorted(self.significant.items())).encode())
         state.update(self.arena.words.tobytes())
         return state.hexdigest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from gnomon import __version__
 from gnomon.check.result import Result
@@ -15,24 +17,35 @@ class ScheduleError(ValueError):
     """A schedule file that cannot be replayed: says why."""
 
 
+Action = Annotated[int, Meta(ge=0, lt=256)]
+"""As in search.py: thread, drain or step, choice."""
+MOST_BUFFER = 64
+
+
 class Schedule(msgspec.Struct, forbid_unknown_fields=True):
     """What `gnomon replay` needs: which scenario, of which sources, under which model and bounds, and the actions."""
 
     gnomon: str
     scenario: str
     options: dict[str, str]
-    model: str
+    model: Literal["sc", "tso"]
     reduced: bool
-    buffer: int
-    visible: list[int]
+    bounds: dict[str, int]
+    visible: list[Annotated[int, Meta(ge=0)]]
     property: str
     digest: str
-    actions: list[int]
-    loop: list[int] = []
+    actions: list[Action]
+    loop: list[Action] = []
+
+    def constants(self) -> dict[str, int]:
+        """What was set by --set. Raises ScheduleError."""
+        try:
+            return {key: int(value) for key, value in self.options.items()}
+        except ValueError:
+            raise ScheduleError(f"the schedule of {self.scenario} sets constants to what is no number: {self.options}") from None
 
     def result(self) -> Result:
-        """A result that render() takes."""
-        bounds = {"buffer": self.buffer} if self.model == "tso" else {}
+        """A result that Timeline takes."""
         return Result(
             self.scenario,
             self.model,
@@ -42,7 +55,7 @@ class Schedule(msgspec.Struct, forbid_unknown_fields=True):
             0,
             0.0,
             0,
-            bounds,
+            self.bounds,
             property=self.property,
             schedule=self.actions,
             loop=self.loop,
@@ -62,7 +75,7 @@ def save(path: Path, result: Result, options: dict[str, str] | None = None) -> N
         options or {},
         result.model,
         result.reduced,
-        result.bounds.get("buffer", 0),
+        result.bounds,
         sorted(result.visible),
         result.property,
         result.digest,
@@ -83,6 +96,8 @@ def load(path: Path) -> Schedule:
 
 def check_fresh(schedule: Schedule, scenario: Scenario) -> None:
     """Raises ScheduleError when the scenario's sources, set-up or threads are not those the schedule was found in."""
+    if schedule.model == "tso" and not 0 < schedule.bounds.get("buffer", 0) <= MOST_BUFFER:
+        raise ScheduleError(f"the schedule of {schedule.scenario} has store buffers of {schedule.bounds.get('buffer', 0)} entries")
     scenario.program()
     if scenario.digest() != schedule.digest:
         raise ScheduleError(
@@ -90,3 +105,5 @@ def check_fresh(schedule: Schedule, scenario: Scenario) -> None:
             f"digest {schedule.digest[:12]}, now {scenario.digest()[:12]}\n\n"
             f"hint: search again with `gnomon check {schedule.scenario} --model {schedule.model}`"
         )
+    if schedule.visible and schedule.visible[-1] >= len(scenario.arena):
+        raise ScheduleError(f"the schedule of {schedule.scenario} names word {schedule.visible[-1]}, the arena has {len(scenario.arena)}")

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gnomon.check.context import BLOCKED
 from gnomon.check.form import LOCKED, Place
 from gnomon.check.machine import Machine, compile_scenario
 from gnomon.check.names import Names
 from gnomon.check.result import Result
-from gnomon.check.scenario import Scenario
+from gnomon.check.scenario import Call, Scenario
 from gnomon.check.trace import Event, Replay
+from gnomon.lang import Arena
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Timeline:
         self.straight = len(replay.events)
         self.cycle = len(result.loop)
         events = replay.run_turn(result.loop)
+        self.closed = replay.closed
         self.written: dict[int, tuple[list[int], list[int]]] = {}
         for n, event in enumerate(events):
             if event.known:
@@ -68,6 +71,11 @@ class Timeline:
 
         return word
 
+    def changes(self, number: int) -> bool:
+        """Whether moment `number` left memory other than it was."""
+        event = self.moments[number].event
+        return event.known and self.memory(number - 1)(event.address) != event.after
+
     def names_at(self, number: int) -> Names:
         """Names as of moment `number`."""
         return self.names.at(self.memory(number))
@@ -79,6 +87,30 @@ class Timeline:
     def end(self) -> int:
         """Number of the last moment."""
         return len(self.moments) - 1
+
+    def confirm(self) -> None:
+        """Raises ValueError unless the schedule does end in the violation that the result names."""
+        property = self.result.property
+        claims = {p.name: p.call for p in self.scenario.always_properties + self.scenario.end_properties}
+        if property == "progress":
+            shown = self.closed
+        elif property == "deadlock":
+            waiting = [t for t in range(self.machine.threads) if self.machine.pc(t)]
+            shown = bool(waiting) and all(self.machine.step(t) == BLOCKED and not self.machine.buffered(t) for t in waiting)
+        elif property in claims:
+            shown = self._holds(claims[property]) == 0
+        else:
+            shown = bool(self.moments) and self.moments[-1].event.broken.startswith(property)
+        if not shown:
+            raise ValueError(f"the schedule of {self.result.scenario} does not end in what it says it violates: {property}")
+
+    def _holds(self, claim: Call) -> int:
+        """What a property says of memory as it is at the end."""
+        arena = Arena(len(self.scenario.arena))
+        arena.words[:] = self.machine.initial
+        for at, (_, values) in self.written.items():
+            arena.words[at] = values[-1]
+        return int(self.scenario.source.interpreted(claim.kernel)(arena, *claim.args))
 
     def head(self) -> str:
         """What was found, in one line."""
@@ -145,6 +177,8 @@ def describe(event: Event, names: Names) -> str:
         text = f"{where} = {value} reaches memory"
     elif event.kind == "cmpxchg" and event.value == event.after:
         text = f"cmpxchg {where}: stays {value}"
+    elif event.kind == "note":
+        text = f"notes {where} = {names.value(event.address, event.after)}"
     elif event.kind in LOCKED:
         text = f"{event.kind} {where}: {names.change(event.address, event.value, event.after)}"
     elif event.kind == "choose":

@@ -33,6 +33,7 @@ class Replay:
 
     def __init__(self, machine: Machine):
         self.machine, self.events = machine, []
+        self.closed = False  # whether a loop came back to where it began
         machine.start()
 
     def run(self, schedule: list[int]) -> list[Event]:
@@ -49,6 +50,7 @@ class Replay:
             self.act(number, action)
             acted.add(action & 31)
             if acted == actors and self._standing() == began:
+                self.closed = True
                 break
         return self.events
 
@@ -102,6 +104,8 @@ class Replay:
         points = self.machine.compiled.layout.points
         if pc < len(points):
             op = points[pc].op
+            if op.kind == "choose" and self.machine["choice"] >= max(1, self.machine["fanout"]):
+                raise ValueError(f"step {number} of the schedule makes choice {self.machine['choice']} of {self.machine['fanout']}")
             self._note(number, thread, op.kind, op.place, status != INVISIBLE, status == VIOLATED, before)
         elif status == VIOLATED:
             self._note(number, thread, "start", ("", 0, ""), True, True)

@@ -1,4 +1,4 @@
-"""check, claims, replay, litmus: the explorer's commands.
+"""check, claims, litmus: the explorer's commands.
 
     0  proved within stated bounds     1  violated     2  bounded: something stopped the search     3  asked for wrongly
 
@@ -42,6 +42,7 @@ def check(
     every: Annotated[bool, Parameter(help="Show private accesses in a counterexample too.")] = False,
     save: Annotated[Path | None, Parameter(help="Write a counterexample to this file, for gnomon replay.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a counterexample as a page to step through.")] = None,
+    trace: Annotated[Path | None, Parameter(help="Write a counterexample as a trace for Perfetto.")] = None,
     matrix: Annotated[bool, Parameter(help="Every scenario and mutant under every model.")] = False,
     json: Annotated[bool, Parameter(help="As one JSON document.")] = False,
 ) -> int:
@@ -52,15 +53,18 @@ def check(
         _list(json)
         return 0
     from gnomon.check.explore import explore
-    from gnomon.check.html import page
-    from gnomon.check.render import render
+    from gnomon.check.render import race_table
     from gnomon.check.schedule import save as save_schedule
+    from gnomon.check.timeline import Timeline
     from gnomon.cli import units
+    from gnomon.cli.replay import write_pictures
 
+    if save and save.exists():
+        raise misuse(f"{save} exists already", "choose another name, or remove it")
     numbers = _numbers(settings or [])
     name = _with_design(scenario, design)
     bounds = {key: numbers.pop(key) for key in ("buffer", "states", "seconds") if key in numbers}
-    made = _build(name, numbers)
+    made = build_scenario(name, numbers)
     result = explore(
         made,
         model,
@@ -73,17 +77,18 @@ def check(
     )
     if sys.stderr.isatty():
         print(file=sys.stderr)
+    timeline = Timeline(made, result) if result.violated and (html or trace or not json) else None
     if json:
         say.json(_document(result))
     else:
         print(result)
-        if result.violated:
-            print("\n" + render(made, result, every))
+        if timeline:
+            print("\n" + race_table(timeline, every))
+    if timeline:
+        write_pictures(timeline, html, trace)
     if result.violated and save:
-        _write(lambda: save_schedule(save, result, {key: str(value) for key, value in numbers.items()}), save)
+        write(lambda: save_schedule(save, result, {key: str(value) for key, value in numbers.items()}), save)
         say.note(f"gnomon replay {save}")
-    if result.violated and html:
-        _write(lambda: html.write_text(page(made, result)), html)
     say.note(SOUNDNESS)
     return EXIT[result.verdict]
 
@@ -92,22 +97,24 @@ def claims(
     *,
     model: Annotated[Model, Parameter(help="Memory model.")] = "tso",
     json: Annotated[bool, Parameter(help="As one JSON document.")] = False,
-    html: Annotated[Path | None, Parameter(help="Write the table as a page.")] = None,
+    html: Annotated[Path | None, Parameter(help="Write the table, and the counterexamples to step through, as a page.")] = None,
 ) -> int:
     """Print each claim of the thread with its verdict, the bound it holds within, and the command that shows it."""
     from dataclasses import asdict
 
     from gnomon.check.claims import CLAIMS, settle
 
-    rows = []
+    rows, seen = [], {}
     for claim in CLAIMS:
         _tell_line(f"{claim.id} …")
-        rows.append(settle(claim, model))
+        rows.append(settle(claim, model, found=lambda made, result, id=claim.id: seen.setdefault(id, []).append((made, result))))
     _tell_line("")
     if html:
-        from gnomon.check.html import claims_page
+        from gnomon.check.timeline import Timeline
+        from gnomon.report.claims_page import claims_page
 
-        _write(lambda: html.write_text(claims_page(rows)), html)
+        races = {id: [(Timeline(made, r), about(r.scenario)) for made, r in results if r.violated] for id, results in seen.items()}
+        write(lambda: html.write_text(claims_page(rows, races)), html)
     if json:
         say.json([asdict(row) for row in rows])
     else:
@@ -115,29 +122,6 @@ def claims(
         print(say.columns(("id", "verdict", "claim", "states", "steps", "s", "command"), table, right="lllrrrl"))
     say.note(SOUNDNESS)
     return 1 if any(r.verdict == "refuted" for r in rows) else 0
-
-
-def replay(
-    file: Annotated[Path, Parameter(help="A schedule that `gnomon check --save` wrote.")],
-    /,
-    *,
-    every: Annotated[bool, Parameter(help="Show private accesses too.")] = False,
-) -> int:
-    """Run a counterexample again, step by step. A schedule of other sources is refused."""
-    from gnomon.check.render import render
-    from gnomon.check.schedule import ScheduleError, check_fresh, load
-
-    try:
-        schedule = load(file)
-        made = _build(schedule.scenario, {key: int(value) for key, value in schedule.options.items()})
-        check_fresh(schedule, made)
-        print(render(made, schedule.result(), every))
-    except OSError as error:
-        raise misuse(f"cannot read {file}: {error.strerror}") from None
-    except (ScheduleError, ValueError) as error:
-        message, _, hint = str(error).partition("\n\nhint: ")
-        raise misuse(message, hint or None) from None
-    return 0
 
 
 def litmus(
@@ -191,7 +175,8 @@ def _print_litmus(test, verdict, row) -> None:
             print(f"  ALARM: this CPU showed what the model forbids: {seen['state']}")
 
 
-def _build(name: str, settings: dict[str, int]):
+def build_scenario(name: str, settings: dict[str, int]):
+    """The scenario of that name, or misuse with the names there are."""
     from gnomon.check.scenarios.catalog import Unknown, build
 
     try:
@@ -202,6 +187,14 @@ def _build(name: str, settings: dict[str, int]):
         raise misuse(error.message, error.hint) from None
     except ValueError as error:
         raise misuse(str(error)) from None
+
+
+def about(name: str) -> str:
+    """What a scenario of the catalog shows, and what its mutant breaks."""
+    from gnomon.check.scenarios.catalog import find
+
+    entry, mutant, design = find(name)
+    return entry.shows + (f". Mutant: {entry.mutants[mutant].breaks}" if mutant else "") + (f". Design: {design}" if design else "")
 
 
 def _with_design(scenario: str, design: str) -> str:
@@ -282,7 +275,8 @@ def _document(result) -> dict:
     return {name: getattr(result, name) for name in names}
 
 
-def _write(action, path: Path) -> None:
+def write(action, path: Path) -> None:
+    """Do what writes the file at `path`, or say why it cannot be written."""
     try:
         action()
     except FileExistsError:

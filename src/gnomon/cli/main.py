@@ -50,7 +50,7 @@ COMMANDS = {
     "demo": ("demo:demo", "Watch a guest move between two processes while it writes memory."),
     "check": ("check_commands:check", "Explore every interleaving of a scenario: proved, violated or bounded."),
     "claims": ("check_commands:claims", "What the explorer says of the claims of the 2013 thread."),
-    "replay": ("check_commands:replay", "Step through a counterexample that check has saved."),
+    "replay": ("replay:replay", "Step through a counterexample that check has saved."),
     "litmus": ("check_commands:litmus", "Run herd's x86 litmus tests: Never, Sometimes or Always."),
     "stress": ("stress:stress", "Search the running MMU for a lost page, on real threads."),
     "bench": ("bench:bench", "Measure, as ratios in one run."),

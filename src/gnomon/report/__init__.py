@@ -1,0 +1,1 @@
+"""report: pages, pictures and traces to look at. Everything here reads results and draws; nothing here finds any."""

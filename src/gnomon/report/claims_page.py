@@ -1,0 +1,40 @@
+"""claims_page: the claims of the 2013 thread with their verdicts, and the counterexamples that show them, a click away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from gnomon.check.claims import Row
+from gnomon.check.timeline import Timeline
+from gnomon.report.page import document
+from gnomon.report.race import race
+
+
+def claims_page(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, str]]]) -> str:
+    """`evidence` has, by claim, the timelines that belong to it, each with what it shows."""
+    table = "".join(
+        f'<tr><td><a href="#{r.id}">{r.id}</a></td><td class={escape(r.verdict.split()[0])}>{escape(r.verdict)}</td>'
+        f"<td>{escape(r.claim)}</td><td>{r.states:,}</td><td>{r.steps or ''}</td><td>{r.seconds:.1f}</td></tr>"
+        for r in rows
+    )
+    heads = "".join(f"<th>{h}</th>" for h in ("id", "verdict", "claim", "states", "steps", "seconds"))
+    body = "".join(_claim(r, evidence.get(r.id, [])) for r in rows)
+    return document(
+        "The claims of the thread",
+        f"<main><h1>The claims of the thread</h1><table><thead><tr>{heads}</tr></thead><tbody>{table}</tbody></table>{body}</main>",
+    )
+
+
+def _claim(row: Row, evidence: list[tuple[Timeline, str]]) -> str:
+    command = f"<p><code>{escape(row.command)}</code></p>" if row.command else ""
+    races = "".join(
+        f"<details><summary>{escape(timeline.result.scenario)}: counterexample of {len(timeline.result.schedule)} steps</summary>"
+        f"{race(timeline, f'{row.id}-{n}', about, f'gnomon check {timeline.result.scenario} --model {timeline.result.model}')}</details>"
+        for n, (timeline, about) in enumerate(evidence)
+    )
+    kind = row.verdict.split()[0]
+    return (
+        f'<div class=claim id="{row.id}"><h2>{row.id} <span class={escape(kind)}>{escape(row.verdict)}</span>: {escape(row.claim)}</h2>'
+        f"<p class=facts>{escape(row.within)}</p>{command}{races}</div>"
+    )
