@@ -82,9 +82,9 @@ def test_are_the_changed_bits_of_an_spte_said_and_no_more(machine):
 def test_is_a_table_called_what_it_has_become(reuse):
     """The thread's A to B in one line: the word that was A's when the harvester found it is B's when it exchanges it."""
     hit = next(m for m in reuse.moments if m.event.kind == "cmpxchg" and m.text.endswith("-W"))
-    assert hit.text == "cmpxchg table A (now L2 table of gfn 4)[0]: table of gfn 4 L2 W|A -> -W"
+    assert hit.text == "cmpxchg table A (now L2 table of gfn 4)[0]: table of gfn 4 W|A -> -W"
     before = next(m for m in reuse.moments if m.event.kind == "read" and m.event.address == hit.event.address)
-    assert before.text == "table A[0] -> page 0 L1 W|MMU_W|A|D"
+    assert before.text == "table A[0] -> page 0 W|MMU_W|A|D"
 
 
 def test_is_memory_of_any_moment_that_of_then(reuse):

@@ -120,7 +120,8 @@ class Names:
         level = (value & LEVEL_MASK) >> LEVEL_SHIFT
         flags = "|".join(name for name, bit in SPTE_BITS if value & bit) or "-"
         host = "" if level != 1 or value & HOST_WRITABLE else " read-only"
-        return f"{self.frame((value & PFN_MASK) >> 12)} L{level} {flags}{host}"
+        carried = f" L{level}" if level else ""  # a design may put no level into its sptes
+        return f"{self.frame((value & PFN_MASK) >> 12)}{carried} {flags}{host}"
 
     def _rmap(self, value: int) -> str:
         if value == 0:

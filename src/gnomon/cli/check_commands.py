@@ -26,7 +26,9 @@ def misuse(message: str, hint: str | None = None) -> GnomonError:
 
 
 def check(
-    scenario: Annotated[str, Parameter(help="A scenario, or scenario:mutant. Without one, all are listed.")] = "",
+    scenario: Annotated[
+        str, Parameter(help="A scenario, scenario:mutant, or FILE.py:FUNCTION of your own. Without one, all are listed.")
+    ] = "",
     /,
     *,
     design: Annotated[
@@ -65,16 +67,11 @@ def check(
     name = _with_design(scenario, design)
     bounds = {key: numbers.pop(key) for key in ("buffer", "states", "seconds") if key in numbers}
     made = build_scenario(name, numbers)
-    result = explore(
-        made,
-        model,
-        reduce=not full,
-        buffer=bounds.get("buffer", 8),
-        memory=units.size(memory),
-        max_states=bounds.get("states", 0),
-        max_seconds=float(bounds.get("seconds", 0)),
-        progress=_tell,
-    )
+    limits = {"max_states": bounds.get("states", 0), "max_seconds": float(bounds.get("seconds", 0)), "memory": units.size(memory)}
+    try:
+        result = explore(made, model, reduce=not full, buffer=bounds.get("buffer", 8), progress=_tell, **limits)
+    except ValueError as error:  # a kernel outside the dialect, a call with too few words
+        raise misuse(str(error), "docs/lang.md says what a kernel may do") from None
     if sys.stderr.isatty():
         print(file=sys.stderr)
     timeline = Timeline(made, result) if result.violated and (html or trace or not json) else None
@@ -176,10 +173,15 @@ def _print_litmus(test, verdict, row) -> None:
 
 
 def build_scenario(name: str, settings: dict[str, int]):
-    """The scenario of that name, or misuse with the names there are."""
+    """The scenario of that name or of a user's own file, or misuse with the names there are."""
+    from gnomon.check.own import build_own, is_own
     from gnomon.check.scenarios.catalog import Unknown, build
 
     try:
+        if is_own(name):
+            if settings:
+                raise misuse(f"{name} is a file of yours: its constants are set in it", "Scenario(..., constants={'module.NAME': 2})")
+            return build_own(name)
         return build(name, settings)
     except Unknown as error:
         raise misuse(str(error), f"one of {', '.join(error.known)}" if error.known else "it has none") from None
@@ -187,12 +189,17 @@ def build_scenario(name: str, settings: dict[str, int]):
         raise misuse(error.message, error.hint) from None
     except ValueError as error:
         raise misuse(str(error)) from None
+    except OSError as error:
+        raise misuse(f"cannot read {name.partition(':')[0]}: {error.strerror}") from None
 
 
 def about(name: str) -> str:
-    """What a scenario of the catalog shows, and what its mutant breaks."""
+    """What a scenario shows, and what its mutant breaks."""
+    from gnomon.check.own import about_own, is_own
     from gnomon.check.scenarios.catalog import find
 
+    if is_own(name):
+        return about_own(name)
     entry, mutant, design = find(name)
     return entry.shows + (f". Mutant: {entry.mutants[mutant].breaks}" if mutant else "") + (f". Design: {design}" if design else "")
 

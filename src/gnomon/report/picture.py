@@ -116,12 +116,13 @@ def _table(canvas: _Canvas, table: Table, x: float, y: float) -> float:
         for flag in SHOWN_FLAGS:
             wide = LETTER * len(flag) + 6
             has = flag in entry.flags
-            if flag == "MMU_W" and entry.level > 1:
+            if flag == "MMU_W" and table.level > 1 and not has:
                 continue
             canvas.box(left, at + 2, wide, LINE - 6, f"flag {'on' if has else 'off'} {flag}")
             canvas.text(left + 3, at + LINE - 6, flag, "flagged" if has else "unflagged")
             left += wide + 3
-        canvas.text(x + BOX - 26, at + LINE - 6, f"L{entry.level}", "dim")
+        if entry.level:
+            canvas.text(x + BOX - 26, at + LINE - 6, f"L{entry.level}", "dim")
         canvas.arrow(x + BOX - 8, at + LINE / 2, entry.target, "walk" if "W" in entry.flags else "walk readonly")
     return y + height
 
