@@ -71,7 +71,7 @@ def test_is_a_sweep_every_combination_once(tmp_path):
     assert len(runs) == 2 * 2 * 2 * 2 * 3 + 1 and len(set(sweep.jobs)) == len(sweep.jobs)
     assert {job.asked["scenario"] for job in checks} >= {"tutorial/treiber", "tutorial/treiber:naive"} and len(checks) % 2 == 0
     commands = [job.command() for job in sweep.jobs]
-    assert "gnomon run sort --harts 2 --memory 1048576K --design protector=locked --append seed=3" in commands
+    assert "gnomon run sort --harts 2 --memory 1024M --design protector=locked --append seed=3" in commands
     assert "gnomon check tutorial/treiber:naive --model tso" in commands
 
 

@@ -40,7 +40,8 @@ class Job:
             return shlex.join(["gnomon", "check", a["scenario"], "--model", a["model"]])
         if self.kind == "bench":
             return shlex.join(["gnomon", "bench", a["name"]])
-        words = ["gnomon", "run", a["workload"], "--harts", str(a["harts"]), "--memory", f"{a['memory'] >> 10}K"]
+        memory = f"{a['memory'] >> 10}K" if a["memory"] % (1 << 20) else f"{a['memory'] >> 20}M"
+        words = ["gnomon", "run", a["workload"], "--harts", str(a["harts"]), "--memory", memory]
         words += ["--design", a["design"]] if a["design"] else []
         return shlex.join([*words, "--append", bootargs(a)])
 
