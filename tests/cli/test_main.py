@@ -33,6 +33,7 @@ def said(result) -> str:
         (["run", "dirty", "--start", "x"], 2, "--start"),
         (["run", "dirty", "--name", "../evil"], 2, "not a name of a machine: '../evil'"),
         (["run", "no/such/file"], 1, "cannot read no/such/file: there is no such file"),
+        (["run", "dirty", "--trace", "no/such/t.json"], 1, "the trace no/such/t.json cannot be written: No such file or directory"),
         (["run", "/"], 1, "cannot read /: it is a folder"),
         (["run", "/etc/hostname"], 1, "is not an ELF"),
         (["stop", "nobody"], 1, "no machine is named nobody"),

@@ -151,3 +151,20 @@ def test_is_a_file_that_is_no_guest_one_sentence(gnomon, tmp_path, content):
     result = gnomon("run", str(file))
     first = result.stderr.decode().splitlines()[0]
     assert result.returncode in (1, 2) and first.startswith("gnomon: ") and "guest.elf" in first and "internal" not in first
+
+
+def test_does_a_trace_have_the_harts_of_both_sides_and_the_rounds(gnomon, tmp_path):
+    words = ("run", "dirty", "--harts", "2", "--memory", "64M", "--name", "vm1", "--append", BUSY.format(ms=3000), "--json")
+    here = gnomon.start(*words, "--trace", str(tmp_path / "here.trace"))
+    here.until("console", 60)
+    there, address = gnomon.receive("--name", "there", "--trace", str(tmp_path / "there.trace"))
+    assert gnomon("migrate", "vm1", address, "--trace", str(tmp_path / "rounds.trace")).returncode == 0
+    assert here.end() == 0 and passed(there)
+    traces = {side: msgspec.json.decode((tmp_path / f"{side}.trace").read_bytes())["traceEvents"] for side in ("here", "there", "rounds")}
+    names = {side: {e["name"] for e in events} for side, events in traces.items()}
+    for side in ("here", "there"):
+        assert {e["args"]["name"] for e in traces[side] if e["name"] == "thread_name"} >= {"hart 0", "hart 1"}
+        speeds = [e["args"]["value"] for e in traces[side] if e["ph"] == "C" and e["name"] == "hart 0 MIPS"]
+        assert "running" in names[side] and max(speeds) > 0
+    assert any("pages harvested" in name for name in names["here"]) and "round 1" in names["here"] & names["rounds"]
+    assert "the guest stands still" in names["rounds"]

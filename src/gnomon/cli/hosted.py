@@ -31,6 +31,8 @@ class Hosted:
         self.machine = None
         self.doubt: GnomonError | None = None
         self.exit_code: int | None = None
+        self.on_round: Callable[[object], None] | None = None
+        """Told of the rounds when it migrates away."""
         self._event, self._note = on_event, note
         self._began = time.time()
         self._held = False
@@ -198,6 +200,8 @@ class Hosted:
 
         def progress(record) -> None:
             self._watching.note_round(record)
+            if self.on_round:
+                self.on_round(record)
             reply.event(record)
 
         try:

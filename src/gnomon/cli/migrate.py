@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ def migrate(
     auto_converge: Annotated[bool, Parameter(help="Slow the guest if it dirties memory faster than the link carries it.")] = False,
     compress: Annotated[Literal["none", "lz4"], Parameter(help="How pages are packed.")] = "none",
     timeout: Annotated[str, Parameter(help="How long the peer may say nothing.")] = "10s",
+    trace: Annotated[Path | None, Parameter(help="Write the rounds as a trace for Perfetto.")] = None,
     json: Annotated[bool, Parameter(help="The report as one JSON document.")] = False,
 ) -> int:
     """Move a running machine to where `gnomon receive` waits."""
@@ -39,6 +41,13 @@ def migrate(
     }
     with shown_rounds() as show:
         report = control.ask(name, "migrate", {"address": address, **options}, on_event=show)
+    if trace:
+        from gnomon.report.machine_trace import rounds_trace
+
+        try:
+            rounds_trace(report).write(trace)
+        except OSError as error:
+            say.note(f"gnomon: the guest has moved; the trace {trace} cannot be written: {error.strerror}")
     if json:
         say.json(report)
     else:

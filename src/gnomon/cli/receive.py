@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,7 +10,7 @@ from cyclopts import Parameter
 from gnomon.cli import control, say, units
 from gnomon.cli.console import Output, feed
 from gnomon.cli.hosted import Hosted
-from gnomon.cli.run import FLUSH, make_machine, warn_of
+from gnomon.cli.run import FLUSH, make_machine, traced, warn_of
 
 
 def receive(
@@ -19,6 +20,7 @@ def receive(
     name: Annotated[str | None, Parameter(help="Its name here; by default the one it comes with.")] = None,
     timeout: Annotated[str, Parameter(help="How long the source may say nothing before the guest is discarded.")] = "10s",
     design: Annotated[str, Parameter(help="axis=choice,…: how its MMU works here; gnomon designs lists them.")] = "",
+    trace: Annotated[Path | None, Parameter(help="Write what it did here over time, for Perfetto.")] = None,
     json: Annotated[bool, Parameter(help="Events as JSON lines on stdout.")] = False,
 ) -> int:
     """Receive one migrating guest and run it: its console on stdout, its exit code as exit code."""
@@ -61,7 +63,10 @@ def receive(
                     running=arrival.running,
                 )
         feed(arrival.machine.send_console)
-        return hosted.wait(output.broken)
+        with traced(trace, hosted, hosted.name) as tracer:
+            if tracer:
+                tracer.start(arrival.machine)
+            return hosted.wait(output.broken)
     finally:
         hosted.end_machine()
         output.flush(FLUSH)

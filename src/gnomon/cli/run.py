@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +31,7 @@ def run(
         Literal["auto", "m", "s"], Parameter(help="The mode it starts in: auto takes S with SBI where the ELF asks for it.")
     ] = "auto",
     design: Annotated[str, Parameter(help="axis=choice,…: how its MMU works; gnomon designs lists them.")] = "",
+    trace: Annotated[Path | None, Parameter(help="Write what it did over time, for Perfetto.")] = None,
     json: Annotated[bool, Parameter(help="Events as JSON lines on stdout.")] = False,
 ) -> int:
     """Run a guest: its console on stdout and stdin, its exit code as exit code."""
@@ -49,13 +51,29 @@ def run(
         except (ValueError, OSError) as error:
             raise GnomonError(f"{file.name} cannot be loaded: {error}") from None
         feed(machine.send_console)
-        output.event("started", name=name, harts=harts, memory=size)
-        machine.start()
-        return hosted.wait(output.broken)
+        with traced(trace, hosted, name or file.name) as tracer:
+            output.event("started", name=name, harts=harts, memory=size)
+            machine.start()
+            if tracer:
+                tracer.start(machine)
+            return hosted.wait(output.broken)
     finally:
         hosted.end_machine()
         output.flush(FLUSH)
         hosted.close()
+
+
+@contextmanager
+def traced(path: Path | None, hosted: Hosted, name: str):
+    """A tracer of the hosted machine, written at the end; None without a path. Raises GnomonError where it cannot be written."""
+    if path is None:
+        yield None
+        return
+    from gnomon.report.machine_trace import machine_trace
+
+    with machine_trace(path, name) as tracer:
+        hosted.on_round = tracer.round
+        yield tracer
 
 
 def warn_of(design: str) -> None:

@@ -1,0 +1,91 @@
+"""Does the trace of a machine say what its words did, and does looking change none of them?"""
+
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_perfetto import check_format
+
+from gnomon.errors import GnomonError
+from gnomon.hart.state import HART
+from gnomon.lang.fixed import FRAMES_AT, RCU_AT
+from gnomon.mem.pool import POOL
+from gnomon.migrate.rounds import Round
+from gnomon.mmu.vm_words import VM
+from gnomon.report.machine_trace import MachineTrace, machine_trace, rounds_trace
+from gnomon.sync.state import RCU
+
+VCPUS, VM_AT = [8192, 12288], 4096
+LONG = 60
+
+
+@pytest.fixture
+def machine():
+    return SimpleNamespace(arena=SimpleNamespace(words=np.zeros(1 << 15, np.int64)), vcpus=VCPUS, vm=VM_AT, paused=False)
+
+
+def until(condition):
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def named(tracer, text):
+    return [e for e in tracer.trace.events if text in e["name"]]
+
+
+def test_is_each_thing_that_happens_on_its_track(machine):
+    words, tracer = machine.arena.words, MachineTrace("vm1")
+    tracer.start(machine)
+    words[RCU_AT + RCU.counter] = 5
+    words[VM_AT + VM.harvested], words[VM_AT + VM.harvests] = 7, 1
+    until(lambda: named(tracer, "7 pages harvested"))
+    words[RCU_AT + RCU.completed] = 5
+    until(lambda: named(tracer, "grace period 5"))
+    words[FRAMES_AT + POOL.free] = 99
+    until(lambda: any(e["args"]["value"] == 99 for e in named(tracer, "free frames")))
+    words[VCPUS[1] + HART.instret] = 1000
+    until(lambda: [e for e in named(tracer, "hart 1 MIPS") if e["args"]["value"] > 0])
+    machine.paused = True
+    time.sleep(0.05)
+    before = words.copy()
+    tracer.stop()
+    assert (words == before).all()
+    slices = check_format({"traceEvents": tracer.trace.events})
+    assert {e["name"] for e in slices["hart 1"]} >= {"waiting", "running", "paused"}
+    assert "running" not in {e["name"] for e in slices["hart 0"]}
+    assert not any("thread_name" in e["name"] and "5" in e["args"]["name"] for e in tracer.trace.events)
+
+
+def test_are_the_rounds_of_a_migration_slices_with_their_figures(machine):
+    tracer = MachineTrace("vm1")
+    tracer.start(machine)
+    record = Round(number=1, paused=False, pages=10, zero=2, bytes=100, seconds=0.0, dirty_rate=3.5, throttle=0, done=False)
+    tracer.round(record)
+    record.done = True
+    tracer.round(record)
+    tracer.stop()
+    (begun,) = [e for e in tracer.trace.events if e["ph"] == "b"]
+    assert begun["name"] == "round 1" and begun["args"]["pages"] == 10 and begun["args"]["dirty_rate"] == 3.5
+
+
+def test_is_a_report_a_trace_of_its_own():
+    rounds = [
+        {"number": n, "paused": n == 2, "pages": 4, "zero": 0, "bytes": 9, "seconds": 0.5, "dirty_rate": 0.0, "throttle": 0} for n in (1, 2)
+    ]
+    trace = rounds_trace({"name": "vm1", "peer": "there", "rounds": rounds, "downtime": 0.25})
+    slices = check_format({"traceEvents": trace.events})
+    assert slices["downtime"][0]["ts"] == 750_000 and slices["downtime"][0]["dur"] == 250_000
+    assert [e["name"] for e in trace.events if e["ph"] == "b"] == ["round 1", "last round 2"]
+
+
+def test_is_a_trace_written_whatever_ends_the_run_and_refused_before_it(machine, tmp_path):
+    with pytest.raises(KeyboardInterrupt), machine_trace(tmp_path / "t.json", "vm1") as tracer:
+        tracer.start(machine)
+        raise KeyboardInterrupt
+    check_format(json.loads((tmp_path / "t.json").read_text()))
+    with pytest.raises(GnomonError, match="cannot be written: No such file"), machine_trace(tmp_path / "no" / "t.json", "vm1"):
+        raise AssertionError("the run has begun")
