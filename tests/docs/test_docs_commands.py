@@ -37,7 +37,7 @@ def runnable(page):
 def shown(page):
     """Lines in code blocks, fenced or indented, that begin with `gnomon`; several in one line stand between ` · `."""
     for line in (ROOT / page).read_text().splitlines():
-        match = re.fullmatch(r"(?: {4}|(?=gnomon ))(?:\$ )?(gnomon [a-z].*)", line)
+        match = re.fullmatch(r"(?: {4}|(?=\$ gnomon |gnomon ))(?:\$ )?(gnomon [a-z].*)", line)
         if match and not re.match(r"gnomon: |gnomon (is|has|needs) ", match[1]):
             yield from _one_by_one(re.split(r"\s{2,}", EXITS.sub("", match[1]))[0])
 

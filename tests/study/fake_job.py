@@ -1,6 +1,7 @@
 """A job that costs nothing: sleeps `harvest` microseconds, obeys `append`. Preloaded in a Dask worker it takes the real one's place."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,9 @@ def main():
         kept = bytearray(300 << 20)
         time.sleep(60)
         kept.clear()
+    if "murder" in asked["append"]:
+        os.kill(document["parent"], signal.SIGKILL)
+        time.sleep(60)
     if "abort" in asked["append"]:
         os.abort()
     Path(sys.argv[1]).write_bytes(msgspec.json.encode({"seed": asked["seed"], "pid": os.getpid(), "word": "fine"}))

@@ -128,6 +128,18 @@ def test_does_a_scheduler_that_dies_leave_what_was_finished(cluster, tmp_path):
 
 
 @pytest.mark.slow
+def test_is_a_job_that_kills_its_workers_given_up(cluster, tmp_path):
+    """Dask gives a task to four workers; the fifth is left, and does the others."""
+    path = write(tmp_path, fake_jobs("murder", seeds=1) + fake_jobs(seeds=3))
+    for name in "abcde":
+        cluster.worker(name)
+    code, _, err = end(cluster.study(path))
+    assert code == 1, err
+    kept = rows(path.with_suffix(".duckdb"), "select status, error from jobs order by all")
+    assert kept == [("done", "")] * 3 + [("failed", "4 workers died with it")]
+
+
+@pytest.mark.slow
 def test_do_real_jobs_run_on_this_machine(tmp_path):
     path = write(
         tmp_path,

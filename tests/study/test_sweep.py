@@ -168,6 +168,12 @@ def test_does_a_worker_refuse_to_run_another_program(fake):
         limited.work(JOB, "k", Limits(1.0, 1 << 30), "0" * 32)
 
 
+def test_is_a_worker_that_came_late_with_another_program_one_sentence(tmp_path, fake, monkeypatch):
+    monkeypatch.setattr("gnomon.study.limited.source_digest", lambda: "f" * 32)
+    with pytest.raises(GnomonError, match=r"a worker cannot take part: .* of other sources: ffffffffffff, not"):
+        study(write(tmp_path, fake_jobs()))
+
+
 def test_does_a_job_die_with_its_worker(tmp_path):
     log = tmp_path / "log"
     script = f"""
