@@ -62,17 +62,21 @@ def test_is_a_sweep_every_combination_once(tmp_path):
             [[check]]
             scenario = ["tutorial/*", "tutorial/treiber"]
             model = ["sc", "tso"]
+            [[check]]
+            scenario = "harvest/fast-fault"
+            design = ["", "protector=locked"]
             """,
         )
     )
     assert sweep.limits == Limits(5.0, 1 << 30) and sweep.name == "sweep"
     runs = [job for job in sweep.jobs if job.kind == "run"]
-    checks = [job for job in sweep.jobs if job.kind == "check"]
+    checks = [job for job in sweep.jobs if job.kind == "check" and job.asked["scenario"].startswith("tutorial/")]
     assert len(runs) == 2 * 2 * 2 * 2 * 3 + 1 and len(set(sweep.jobs)) == len(sweep.jobs)
     assert {job.asked["scenario"] for job in checks} >= {"tutorial/treiber", "tutorial/treiber:naive"} and len(checks) % 2 == 0
     commands = [job.command() for job in sweep.jobs]
     assert "gnomon run sort --harts 2 --memory 1024M --design protector=locked --append seed=3" in commands
     assert "gnomon check tutorial/treiber:naive --model tso" in commands
+    assert "gnomon check harvest/fast-fault --model tso --design protector=locked" in commands
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,7 @@ def test_is_a_sweep_every_combination_once(tmp_path):
         (f"[[run]]\nworkload = 'sort'\nseed = {list(range(400))}\nharts = {[1] * 400}", "is a product of 160000 jobs"),
         ("[[check]]\nscenario = 'nothing/*'", "no scenario matches: nothing/"),
         ("[[check]]\nscenario = 'tutorial/*'\nmodel = 'arm'", "no memory model named: arm"),
+        ("[[check]]\nscenario = 'tutorial/treiber'\ndesign = 'protector=locked'", "no machine in scenario tutorial/treiber"),
         ("[[bench]]\nname = 'nothing'", "no bench named: nothing"),
         ("[limits]\nseconds = -1\n[[bench]]\nname = 'protect'", "seconds of .* is a number above 0"),
         ("[limits]\nmemory = 5\n[[bench]]\nname = 'protect'", "memory of .* is a size"),
@@ -325,3 +330,10 @@ def test_is_it_one_sentence_where_an_extra_is_missing(tmp_path, monkeypatch):
     with pytest.raises(GnomonError, match="gnomon study needs duckdb, which is not installed") as failure:
         study(write(tmp_path, fake_jobs()))
     assert failure.value.hint == "pip install 'gnomon[study]'"
+
+
+def test_is_the_sweep_of_the_documentation_one(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "study.md").read_text()
+    sweep = load(write(tmp_path, page.partition("```toml\n")[2].partition("```")[0]))
+    assert {job.kind for job in sweep.jobs} == {"run", "check", "bench"}
+    assert sweep.limits == Limits(600.0, 8 << 30), "the defaults, as it says"

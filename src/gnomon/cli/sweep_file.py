@@ -13,7 +13,8 @@
     harvest = "20ms"
 
     [[check]]                       a scenario, or all that a pattern matches
-    scenario = ["harvest/*", "reuse/middle-level-guard:none"]
+    scenario = ["harvest/*", "reuse/middle-level-guard"]
+    design = ["", "protector=locked"]
     model = ["sc", "tso"]
 
     [[bench]]
@@ -35,11 +36,11 @@ from gnomon import guests
 from gnomon.cli import units
 from gnomon.cli.bench import benches
 from gnomon.errors import GnomonError
-from gnomon.study.sweep import Job, Limits, Sweep
+from gnomon.study.sweep import Job, Limits, Sweep, scenario
 
 AXES = {
     "run": {"workload": None, "design": "", "memory": "128M", "harts": 1, "seed": 1, "append": "", "harvest": "0ms"},
-    "check": {"scenario": None, "model": "tso"},
+    "check": {"scenario": None, "design": "", "model": "tso"},
     "bench": {"name": None, "turn": 1},
 }
 """The axes of each kind of job, and what they are where the file does not say; None: it must."""
@@ -98,7 +99,21 @@ def _product(path: Path, kind: str, table: dict) -> list[Job]:
     count = math.prod(map(len, values))
     if count > MOST_JOBS:
         raise _wrong(path, f"[[{kind}]] is a product of {count} jobs, more than {MOST_JOBS}")
-    return [Job(kind, tuple(zip(axes, combination, strict=True))) for combination in itertools.product(*values)]
+    jobs = [Job(kind, tuple(zip(axes, combination, strict=True))) for combination in itertools.product(*values)]
+    for job in jobs:
+        if kind == "check" and job.asked["design"]:
+            _has_machine(path, job)
+    return jobs
+
+
+def _has_machine(path: Path, job: Job) -> None:
+    """Raises GnomonError where a design means nothing to a scenario, or cannot be together with its mutant's."""
+    from gnomon.check.scenarios.catalog import build
+
+    try:
+        build(scenario(job.asked))
+    except (ValueError, GnomonError) as error:
+        raise _wrong(path, str(error), "name the scenarios that have a machine in a [[check]] of their own") from None
 
 
 def _known(path: Path, kind: str, name: str, values: list) -> list:
@@ -144,6 +159,7 @@ def _harts(count: int) -> list[int]:
 KNOWN = {
     ("run", "workload"): _one_of("guest", guests.names),
     ("run", "design"): _design,
+    ("check", "design"): _design,
     ("run", "memory"): lambda text: [units.memory(text)],
     ("run", "harts"): _harts,
     ("run", "harvest"): lambda text: [round(units.duration(text) * 1e6)],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from gnomon.study.sweep import Job, bootargs
+from gnomon.study.sweep import Job, bootargs, scenario
 
 Figures = dict[str, float | str]
 PR_SET_PDEATHSIG = 1
@@ -85,7 +85,7 @@ def _check(asked: dict, memory: int) -> Figures:
     from gnomon.check.explore import explore
     from gnomon.check.scenarios.catalog import build
 
-    result = explore(build(asked["scenario"]), asked["model"], memory=memory * 3 // 4)
+    result = explore(build(scenario(asked)), asked["model"], memory=memory * 3 // 4)
     figures: Figures = {name: getattr(result, name) for name in ("verdict", "states", "transitions", "steps", "seconds")}
     if result.violated:
         figures |= {"property": result.property, "counterexample": len(result.schedule)}

@@ -37,13 +37,12 @@ class Job:
         """What a person types to do the same."""
         a = self.asked
         if self.kind == "check":
-            return shlex.join(["gnomon", "check", a["scenario"], "--model", a["model"]])
+            return shlex.join(["gnomon", "check", a["scenario"], "--model", a["model"], *_design(a)])
         if self.kind == "bench":
             return shlex.join(["gnomon", "bench", a["name"]])
         memory = f"{a['memory'] >> 10}K" if a["memory"] % (1 << 20) else f"{a['memory'] >> 20}M"
         words = ["gnomon", "run", a["workload"], "--harts", str(a["harts"]), "--memory", memory]
-        words += ["--design", a["design"]] if a["design"] else []
-        return shlex.join([*words, "--append", bootargs(a)])
+        return shlex.join([*words, *_design(a), "--append", bootargs(a)])
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,15 @@ class Sweep:
     name: str
     limits: Limits
     jobs: tuple[Job, ...]
+
+
+def _design(asked: dict) -> list[str]:
+    return ["--design", asked["design"]] if asked["design"] else []
+
+
+def scenario(asked: dict) -> str:
+    """The name of a checker scenario with the design that its machine has."""
+    return asked["scenario"] + (f"@{asked['design']}" if asked["design"] else "")
 
 
 def bootargs(asked: dict) -> str:
