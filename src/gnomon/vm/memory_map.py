@@ -20,7 +20,7 @@ DIRTY, MAPPED, PROTECTED, UNMAPPED, TAKEN_BACK, UNTOUCHED = range(len(STATES))
 LETTERS = "dwpux."
 """A letter for each state, in that order."""
 
-MOST_LOOKED_AT = 1 << 17
+MOST_LOOKED_AT = 1 << 16
 DIRTY_STEPS = 9
 
 
