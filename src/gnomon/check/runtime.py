@@ -116,6 +116,30 @@ done:
   ret void
 }
 
+; the value as the thread itself sees it: its newest buffered store, else memory
+define internal i64 @seen_by(ptr %C, ptr %R, i64 %address) noinline {
+  %count = call i64 @word_get(ptr %R, i64 1)
+  br label %loop
+loop:
+  %n = phi i64 [ %count, %0 ], [ %i, %entry ]
+  %none = icmp eq i64 %n, 0
+  br i1 %none, label %memory, label %entry
+entry:
+  %i = sub i64 %n, 1
+  %twice = shl i64 %i, 1
+  %at = add i64 %twice, 4
+  %a = call i64 @word_get(ptr %R, i64 %at)
+  %hit = icmp eq i64 %a, %address
+  br i1 %hit, label %forward, label %loop
+forward:
+  %at1 = add i64 %at, 1
+  %buffered = call i64 @word_get(ptr %R, i64 %at1)
+  ret i64 %buffered
+memory:
+  %value = call i64 @memory_get(ptr %C, i64 %address)
+  ret i64 %value
+}
+
 ; may this thread touch the word now? 0 visible to others, 2 invisible, 4 violation, 5 stop: it would be visible
 define internal i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %writes) noinline {
   call void @set_address(ptr %C, i64 %address)
@@ -146,7 +170,7 @@ lookup:
   %granule = call i64 @field_granule(ptr %C)
   %which = lshr i64 %over, %granule
   %owner_at = add i64 %owners, %which
-  %owner = call i64 @memory_get(ptr %C, i64 %owner_at)
+  %owner = call i64 @seen_by(ptr %C, ptr %R, i64 %owner_at)
   %mask = call i64 @field_owner_mask(ptr %C)
   %tag = and i64 %owner, %mask
   %alive = icmp ne i64 %tag, 0
@@ -200,28 +224,7 @@ define internal i64 @do_read(ptr %C, ptr %R, i64 %thread, i64 %address) noinline
 out:
   ret i64 %status
 scan:
-  %count = call i64 @word_get(ptr %R, i64 1)
-  br label %loop
-loop:
-  %n = phi i64 [ %count, %scan ], [ %i, %miss ]
-  %none = icmp eq i64 %n, 0
-  br i1 %none, label %memory, label %entry
-entry:
-  %i = sub i64 %n, 1
-  %twice = shl i64 %i, 1
-  %at = add i64 %twice, 4
-  %a = call i64 @word_get(ptr %R, i64 %at)
-  %hit = icmp eq i64 %a, %address
-  br i1 %hit, label %forward, label %miss
-miss:
-  br label %loop
-forward:
-  %at1 = add i64 %at, 1
-  %f = call i64 @word_get(ptr %R, i64 %at1)
-  call void @set_value(ptr %C, i64 %f)
-  ret i64 %status
-memory:
-  %v = call i64 @memory_get(ptr %C, i64 %address)
+  %v = call i64 @seen_by(ptr %C, ptr %R, i64 %address)
   call void @set_value(ptr %C, i64 %v)
   ret i64 %status
 }

@@ -16,10 +16,11 @@ from gnomon.lang.arith import shr
 from gnomon.lang.atomics import fetch_add, mb, read_once, write_once
 from gnomon.lang.guest_memory import load64, store64
 from gnomon.mmu.design import TABLES_UNTRACKED
+from gnomon.mmu.host_page import HOST_RETRY, host_pfn
 from gnomon.mmu.leaf import direct_child, link_child, note_use, repair_middle, set_leaf
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_TABLE, rmap_walk
 from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, child_page, make_role, sp_alloc, sp_find
-from gnomon.mmu.slot import backing_fault, mark_dirty, slot_index
+from gnomon.mmu.slot import mark_dirty, slot_index
 from gnomon.mmu.slow_fault import map_below
 from gnomon.mmu.spte import ACCESS_ALL, ACCESSED, DIRTY, EXECUTABLE, PRESENT, READABLE, USER, WRITABLE, spte_table
 from gnomon.mmu.tlb import TLB_WRITE
@@ -39,6 +40,7 @@ GUEST_TRACKED = 2
 GUEST_PAGE_FAULT = 3
 GUEST_ACCESS_FAULT = 4
 GUEST_MMIO = 5
+GUEST_RETRY = 6
 
 
 @kernel
@@ -113,9 +115,11 @@ def guest_fault(m, vm, v, va, wanted, regime):
     while True:
         note_use(m, sp)
         table = slot_index(m, vm, read_once(m, sp + SP.gfn) << 12)
-        pfn = backing_fault(m, vm, t, table)
+        pfn = host_pfn(m, vm, v, t, table)
         if pfn == 0:
             return GUEST_NO_MEMORY
+        if pfn == HOST_RETRY:
+            return GUEST_RETRY
         entry = table_index(va, level)
         pte_at = (pfn << 12) + entry * 8
         pte = load64(m, pte_at)

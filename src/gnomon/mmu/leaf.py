@@ -12,9 +12,10 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, fetch_or, read_once, store_release, write_once
 from gnomon.mmu.design import GUARD, GUARD_FIXUP, PUBLISH, PUBLISH_BITMAP_FIRST, PUBLISH_SPTE_FIRST, TABLES_UNTRACKED
 from gnomon.mmu.fast_fault import make_writable
+from gnomon.mmu.host_page import HOST_RETRY, host_pfn
 from gnomon.mmu.rmap import page_rmap_add, rmap_add
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
-from gnomon.mmu.slot import backing_fault, mark_dirty
+from gnomon.mmu.slot import mark_dirty
 from gnomon.mmu.spte import (
     EXECUTABLE,
     MMU_WRITABLE,
@@ -36,16 +37,20 @@ from gnomon.mmu.zap import flush_if_stale, zap_spte
 LEAF_OK = 0
 LEAF_NO_MEMORY = 1
 LEAF_TRACKED = 2
+LEAF_RETRY = 6
 
 
 @kernel
 def set_leaf(m, vm, v, t, at, index, access, wanted):
     """Make the spte at `at` map page `index` with the R W X U of `access`, for a fault that `wanted` this kind of access.
 
-    Returns LEAF_OK, LEAF_NO_MEMORY, or LEAF_TRACKED: mapped read-only because the page is a guest table, and a store was wanted."""
-    pfn = backing_fault(m, vm, t, index)
+    Returns LEAF_OK, LEAF_NO_MEMORY, LEAF_RETRY (the host is changing the frame: nothing mapped), or LEAF_TRACKED: mapped read-only
+    because the page is a guest table, and a store was wanted."""
+    pfn = host_pfn(m, vm, v, t, index)
     if pfn == 0:
         return LEAF_NO_MEMORY
+    if pfn == HOST_RETRY:
+        return LEAF_RETRY
     tracked = read_once(m, read_once(m, vm + VM.tracked) + index)
     design = read_once(m, vm + VM.design)
     if design & TABLES_UNTRACKED:

@@ -4,8 +4,11 @@
 pfn: a fast page fault dirties the gfn of the very value it exchanged, and needs no shadow page for it (better than I-5: no ABA of
 gfn, and none of machines that share a pool).
 
-Context    backing_fault under mmu_lock; the rest anywhere
-Guarantees G1  a backing word changes once, from 0 to a pfn whose frame is zero and whose frame word is set
+Context    anywhere; backing_fault takes VM.backing_lock, which may be taken under mmu_lock
+Guarantees G1  a backing word changes from 0 to a pfn whose frame is zero, once, under VM.backing_lock; any other change is an
+               invalidation's (invalidate.py). The frame's word is set before and names its machine and index as long as it is behind a page
+           G2  who uses a frame through its backing word does so under mmu_lock with no invalidation of the page in progress, as
+               VM.mover, or through an spte: anything else may find the frame gone (host_page.py)
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from gnomon.lang.atomics import fetch_or, load_acquire, read_once, store_release
 from gnomon.mem.frames import frame_alloc_zeroed, run_alloc
 from gnomon.mem.pool import FRAME_GUEST, FRAMES_PER_RUN, PAGE_WORDS_SHIFT, frame_owner, frame_payload, frame_set_word, frame_tag, frame_word
 from gnomon.mmu.vm_words import VM
+from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 INDEX_BITS = 28
 INDEX_MASK = (1 << INDEX_BITS) - 1
@@ -33,12 +37,12 @@ def slot_index(m, vm, gpa):
 @kernel
 def backing(m, vm, index):
     """pfn behind page `index`, 0 if it was never touched."""
-    return load_acquire(m, read_once(m, vm + VM.backing) + index)  # pairs with store_release in back_page: the frame is zero
+    return load_acquire(m, read_once(m, vm + VM.backing) + index)  # pairs with store_release in back_page: the frame is filled
 
 
 @kernel
 def back_page(m, vm, index, pfn):
-    """Put the zeroed frame `pfn` behind page `index`."""
+    """Put the frame `pfn`, whose content is the page's, behind page `index`."""
     frame_set_word(m, pfn, frame_owner(FRAME_GUEST, ((vm >> PAGE_WORDS_SHIFT) << INDEX_BITS) | index))
     store_release(m, read_once(m, vm + VM.backing) + index, pfn)
     return pfn
@@ -46,12 +50,23 @@ def back_page(m, vm, index, pfn):
 
 @kernel
 def backing_fault(m, vm, t, index):
-    """pfn behind page `index`, allocated now if need be: a 2 MiB run for 512 untouched neighbours when the pool has one.
-
-    Returns 0 when the pool is exhausted. Under mmu_lock."""
+    """pfn behind page `index`, allocated now if need be. Returns 0 when the pool is exhausted."""
     pfn = backing(m, vm, index)
     if pfn:
         return pfn
+    spin_lock(m, vm + VM.backing_lock)
+    pfn = backing(m, vm, index)
+    if pfn == 0:
+        pfn = first_touch(m, vm, t, index)
+    spin_unlock(m, vm + VM.backing_lock)
+    return pfn
+
+
+@kernel
+def first_touch(m, vm, t, index):
+    """A frame for page `index`, which has none: of a 2 MiB run for 512 untouched neighbours when the pool has one.
+
+    Returns 0 when the pool is exhausted. Under VM.backing_lock."""
     first = index - ((index + read_once(m, vm + VM.base_gfn)) & (FRAMES_PER_RUN - 1))
     if first >= 0 and first + FRAMES_PER_RUN <= read_once(m, vm + VM.pages):
         untouched = 1

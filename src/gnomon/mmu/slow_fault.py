@@ -40,7 +40,7 @@ def map_below(m, vm, v, sp, level, gpa, access, wanted):
 
 @kernel
 def direct_fault(m, vm, v, t, gpa, wanted):
-    """Map RAM page `gpa` into the direct tables. Under mmu_lock. Returns LEAF_*."""
+    """Map RAM page `gpa` into the direct tables. Under mmu_lock, after host_lookup() of it (I-13) or without. Returns LEAF_*."""
     root = direct_root(m, vm, t)
     if root == 0:
         return LEAF_NO_MEMORY

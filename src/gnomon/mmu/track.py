@@ -11,7 +11,8 @@ Guarantees K1  no spte made from an entry outlives a store to it (until SFENCE.V
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import fetch_add, mb, read_once, write_once
+from gnomon.lang.atomics import fetch_add, read_once, write_once
+from gnomon.mmu.host_page import host_wait, is_invalidating
 from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, hash_head
 from gnomon.mmu.slot import backing, index_of_frame, mark_dirty, slot_index
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
@@ -25,13 +26,22 @@ PTE_SHIFT = 3
 
 @kernel
 def tracked_begin(m, v):
-    """Leave guest mode and take mmu_lock for a store to VCPU.fault_gpa. Returns the byte offset of its target in the arena."""
+    """Leave guest mode and take mmu_lock for a store to VCPU.fault_gpa. Returns the byte offset of its target in the arena.
+
+    Returns -1, in guest mode and without the lock, if the host is changing the page's frame or has taken it: try again."""
     guest_exit(m, v)
     vm = read_once(m, v + VCPU.vm)
-    spin_lock(m, vm + VM.mmu_lock)
     gpa = read_once(m, v + VCPU.fault_gpa)
+    index = slot_index(m, vm, gpa)
+    spin_lock(m, vm + VM.mmu_lock)
+    pfn = backing(m, vm, index)
+    if pfn == 0 or is_invalidating(m, vm, index):
+        spin_unlock(m, vm + VM.mmu_lock)
+        host_wait(m, vm)
+        guest_enter(m, v)
+        return -1
     write_once(m, v + VCPU.tracked_writes, read_once(m, v + VCPU.tracked_writes) + 1)
-    return (backing(m, vm, slot_index(m, vm, gpa)) << 12) + (gpa & 4095)
+    return (pfn << 12) + (gpa & 4095)
 
 
 @kernel
@@ -85,15 +95,3 @@ def zap_guest_table(m, vm, t, index):
             zapped = prepare_zap(m, vm, t, sp, zapped)
         sp = following
     return commit_zap(m, vm, t, zapped)
-
-
-@kernel
-def host_stored(m, vm, t, gpa, size):
-    """Firmware or a device stored `size` bytes at RAM address `gpa`, in one page: log it, zap what was made from the old bytes."""
-    index = slot_index(m, vm, gpa)
-    mb()  # pairs with the mb of track_page(): it sees our store when it reads the table, or we see its count (I-15)
-    if read_once(m, read_once(m, vm + VM.tracked) + index):
-        spin_lock(m, vm + VM.mmu_lock)
-        zap_entries(m, vm, t, index, gpa & 4095, size)
-        spin_unlock(m, vm + VM.mmu_lock)
-    return mark_dirty(m, vm, index)

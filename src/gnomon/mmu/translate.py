@@ -8,7 +8,17 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.mmu.fast_fault import FAST_FIXED, FAST_NOT, fast_page_fault
-from gnomon.mmu.guest_walk import GUEST_ACCESS_FAULT, GUEST_MMIO, GUEST_NO_MEMORY, GUEST_OK, GUEST_PAGE_FAULT, GUEST_TRACKED, guest_fault
+from gnomon.mmu.guest_walk import (
+    GUEST_ACCESS_FAULT,
+    GUEST_MMIO,
+    GUEST_NO_MEMORY,
+    GUEST_OK,
+    GUEST_PAGE_FAULT,
+    GUEST_RETRY,
+    GUEST_TRACKED,
+    guest_fault,
+)
+from gnomon.mmu.host_page import host_forget, host_lookup, host_wait
 from gnomon.mmu.rmap import rmap_top_up
 from gnomon.mmu.slot import slot_index
 from gnomon.mmu.slow_fault import direct_fault
@@ -42,7 +52,10 @@ def slow_page_fault(m, v, va, access, regime):
     t = read_once(m, v + VCPU.thread)
     bump(m, v + VCPU.slow_faults)
     result = GUEST_NO_MEMORY
-    if rmap_top_up(m, v, t) == 0:
+    found = 1
+    if regime_slot(regime) == 0:  # else the guest's tables, read under mmu_lock, say which page it is
+        found = host_lookup(m, vm, v, t, slot_index(m, vm, va))
+    if found and rmap_top_up(m, v, t) == 0:
         spin_lock(m, vm + VM.mmu_lock)
         make_pages_available(m, vm, t)
         if regime_slot(regime):
@@ -50,9 +63,12 @@ def slow_page_fault(m, v, va, access, regime):
         else:
             result = direct_fault(m, vm, v, t, va, access)
         spin_unlock(m, vm + VM.mmu_lock)
+    host_forget(m, v)
     if result == GUEST_NO_MEMORY:
         fetch_add(m, vm + VM.failed_allocations, 1)
         bump(m, v + VCPU.out_of_memory)
+    elif result == GUEST_RETRY:
+        host_wait(m, vm)
     return result
 
 

@@ -66,6 +66,8 @@ VCPU = record(
     next_slot=1,  # root slot to be reused next
     fault_gpa=1,  # where the last translation that did not end in XL_OK wanted to go
     fault_access=1,
+    fault_pfn=1,  # frame that was looked up for this fault before mmu_lock was taken, 0 = none (host_page.py)
+    fault_seq=1,  # VM.invalidate_seq before that
     root_satp=ROOT_SLOTS,  # satp ppn that slot i is for, -1 = free
     root=ROOT_SLOTS,  # shadow page of slot i, 0 = look it up at the next walk
     seen_big_zaps=1,  # VM.big_zaps at the last whole flush

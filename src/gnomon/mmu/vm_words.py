@@ -20,6 +20,12 @@ VM = record(
     base_gfn=1,  # first gfn of RAM
     pages=1,  # pages of RAM: gfns base_gfn … base_gfn + pages - 1
     backing=1,  # word ref: pfn of each page, 0 = not touched yet
+    backing_lock=1,  # spinlock: a page gets its frame
+    mover=1,  # spinlock: one at a time changes frames behind pages
+    invalidating=1,  # 1 while the host changes the frames of pages invalidate_first … invalidate_end - 1
+    invalidate_first=1,
+    invalidate_end=1,
+    invalidate_seq=1,  # counts invalidations that ended
     rmap=1,  # word ref: rmap head of each page
     tracked=1,  # word ref: number of shadow pages that shadow this page as a guest table
     dirty=1,  # word ref: bitmap of pages written since they were harvested
@@ -46,6 +52,8 @@ VM = record(
     rmap_locked=1,  # walks that gave up and took mmu_lock
     remote_flushes=1,
     failed_allocations=1,
+    moved=1,  # pages moved to another frame
+    taken_back=1,  # frames taken back from pages
     vcpus=MAX_HARTS,  # vCPU refs
 )
 assert VM.size <= VM_DEVICES

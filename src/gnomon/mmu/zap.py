@@ -16,7 +16,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
 from gnomon.mem.shrinker import shrink_all
 from gnomon.mmu.design import ZAP_FREE_AT_ONCE
-from gnomon.mmu.rmap import DESC, page_rmap_remove, rmap_remove
+from gnomon.mmu.rmap import DESC, RMAP_LOCKED, page_rmap_remove, rmap_remove
 from gnomon.mmu.shadow_page import (
     ROLE_DIRECT,
     ROOT_LEVEL,
@@ -68,14 +68,21 @@ def zap_spte(m, vm, t, at):
 @kernel
 def unlink_parents(m, vm, t, sp):
     """Zap every spte that points to `sp`."""
+    return zap_rmap(m, vm, t, sp + SP.parents)
+
+
+@kernel
+def zap_rmap(m, vm, t, head):
+    """Zap every spte of the rmap at `head`. Returns all the bits that they had together."""
+    bits = 0
     while True:
-        head = read_once(m, sp + SP.parents)
-        if head == 0:
-            return 0
-        at = head >> 1
-        if head & 1:
+        value = read_once(m, head) & ~RMAP_LOCKED
+        if value == 0:
+            return bits
+        at = value >> 1
+        if value & 1:
             at = first_of(m, at)
-        zap_spte(m, vm, t, at)
+        bits |= zap_spte(m, vm, t, at)
 
 
 @kernel

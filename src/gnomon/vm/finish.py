@@ -10,9 +10,9 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.arith import shr
 from gnomon.lang.atomics import cmpxchg, read_once
-from gnomon.lang.guest_memory import load8, load64, store64
-from gnomon.mmu.slot import backing, slot_index
-from gnomon.mmu.track import host_stored
+from gnomon.lang.guest_memory import store64
+from gnomon.mmu.host_access import host_load, host_store_begin, host_store_end
+from gnomon.mmu.slot import slot_index
 from gnomon.vm.console import console_put_waiting
 from gnomon.vm.devices import DEV, RAM_BASE
 
@@ -41,37 +41,32 @@ def finisher_write(m, vm, value):
 
 
 @kernel
-def ram_byte(m, vm, gpa):
-    """Byte offset in the arena of guest physical address `gpa`, -1 if it is no RAM or was never touched."""
-    index = slot_index(m, vm, gpa)
-    if index < 0:
-        return -1
-    pfn = backing(m, vm, index)
-    if pfn == 0:
-        return -1
-    return (pfn << 12) + (gpa & 4095)
+def store_word(m, vm, t, gpa, value):
+    """Store the double word `value` at the aligned RAM address `gpa`, if there is a frame to be had for it."""
+    at = host_store_begin(m, vm, t, gpa)
+    if at >= 0:
+        store64(m, at, value)
+        host_store_end(m, vm, t, gpa, 8)
+    return 0
 
 
 @kernel
 def htif_syscall(m, vm, t, block):
     """Serve the system call described at guest physical address `block`."""
-    at = ram_byte(m, vm, block)
-    if at < 0 or block & 31:
+    if block & 31:
         return 0
-    number = load64(m, at)
+    number = host_load(m, vm, block, 8)
     if number == SYSCALL_EXIT:
-        end_machine(m, vm, load64(m, at + 8))
+        end_machine(m, vm, host_load(m, vm, block + 8, 8))
     elif number == SYSCALL_WRITE:
-        start = load64(m, at + 16)
-        length = load64(m, at + 24)
+        start = host_load(m, vm, block + 16, 8)
+        length = host_load(m, vm, block + 24, 8)
         if length < 0 or length > MAX_WRITE:
             length = MAX_WRITE
         for n in range(length):
-            character = ram_byte(m, vm, start + n)
-            if character >= 0:
-                console_put_waiting(m, vm, load8(m, character))
-        store64(m, at, length)
-        host_stored(m, vm, t, block, 8)
+            if slot_index(m, vm, start + n) >= 0:
+                console_put_waiting(m, vm, host_load(m, vm, start + n, 1))
+        store_word(m, vm, t, block, length)
     return 0
 
 
@@ -79,10 +74,9 @@ def htif_syscall(m, vm, t, block):
 def htif_poll(m, vm, t):
     """Look at tohost, serve what it asks and answer in fromhost. Returns 1 if there was something."""
     offset = read_once(m, vm + DEV.htif_tohost)
-    tohost = ram_byte(m, vm, RAM_BASE + offset)
-    if offset < 0 or tohost < 0:
+    if offset < 0:
         return 0
-    word = load64(m, tohost)
+    word = host_load(m, vm, RAM_BASE + offset, 8)
     if word == 0:
         return 0
     device = shr(word, 56)
@@ -94,11 +88,8 @@ def htif_poll(m, vm, t):
         console_put_waiting(m, vm, payload)
     elif device == 0:
         htif_syscall(m, vm, t, payload)
-    store64(m, tohost, 0)
-    host_stored(m, vm, t, RAM_BASE + offset, 8)
+    store_word(m, vm, t, RAM_BASE + offset, 0)
     answer = read_once(m, vm + DEV.htif_fromhost)
-    fromhost = ram_byte(m, vm, RAM_BASE + answer)
-    if answer >= 0 and fromhost >= 0:
-        store64(m, fromhost, 1 if device == 0 else word)
-        host_stored(m, vm, t, RAM_BASE + answer, 8)
+    if answer >= 0:
+        store_word(m, vm, t, RAM_BASE + answer, 1 if device == 0 else word)
     return 1

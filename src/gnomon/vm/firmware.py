@@ -23,12 +23,12 @@ from gnomon.hart.sbi import (
 from gnomon.hart.state import HART
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once
-from gnomon.lang.guest_memory import load8, store8
+from gnomon.lang.guest_memory import store8
+from gnomon.mmu.host_access import host_load, host_store_begin, host_store_end
 from gnomon.mmu.slot import slot_index
-from gnomon.mmu.track import host_stored
 from gnomon.mmu.vcpu import VCPU
 from gnomon.vm.console import console_get, console_has_input, console_put_waiting
-from gnomon.vm.finish import end_machine, ram_byte
+from gnomon.vm.finish import end_machine
 
 MAX_SLEEP_NS = 20_000_000
 MAX_TRANSFER = 512
@@ -46,26 +46,25 @@ def dbcn_write(m, vm, v):
     while done < count:
         if slot_index(m, vm, start + done) < 0:
             return sbi_answer(m, v, SBI_ERR_INVALID_PARAM, 0)
-        at = ram_byte(m, vm, start + done)
-        console_put_waiting(m, vm, load8(m, at) if at >= 0 else 0)
+        console_put_waiting(m, vm, host_load(m, vm, start + done, 1))
         done += 1
     return sbi_answer(m, v, 0, done)
 
 
 @kernel
 def dbcn_read(m, vm, v):
-    """Put console input into guest memory that the guest has touched."""
+    """Put console input into guest memory."""
     start = read_once(m, v + HART.sbi_value)
     count = read_once(m, v + HART.sbi_count)
     if count > MAX_TRANSFER:
         count = MAX_TRANSFER
     done = 0
     while done < count and console_has_input(m, vm):
-        at = ram_byte(m, vm, start + done)
+        at = host_store_begin(m, vm, read_once(m, v + VCPU.thread), start + done)
         if at < 0:
             return sbi_answer(m, v, SBI_ERR_INVALID_PARAM, 0)
         store8(m, at, console_get(m, vm))
-        host_stored(m, vm, read_once(m, v + VCPU.thread), start + done, 1)
+        host_store_end(m, vm, read_once(m, v + VCPU.thread), start + done, 1)
         done += 1
     return sbi_answer(m, v, 0, done)
 

@@ -23,7 +23,7 @@ from gnomon.mem.frames import run_alloc_n
 from gnomon.mmu.designs import parse
 from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
 from gnomon.mmu.vm_words import MAX_HARTS, VM
-from gnomon.vm import pages, state
+from gnomon.vm import frames, pages, state
 from gnomon.vm.device_tree import device_tree
 from gnomon.vm.devices import DEV, RAM_BASE
 from gnomon.vm.dirty_log import DirtyLog
@@ -311,11 +311,15 @@ class Machine:
         at = int(self.arena.words[self.vm + VM.backing])
         return self.arena.words[at : at + self.pages]
 
-    def _staged(self, indices, work: Callable[[int], int]):
-        """Batches of page indices through the staging area: yields (slice of indices, pfns) after `work(count)`."""
+    def _indices(self, indices) -> np.ndarray:
         indices = np.ascontiguousarray(indices, dtype=np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < self.pages:
             raise GnomonError(f"page {int(indices.max())} is not among the machine's {self.pages}", exit_code=2)
+        return indices
+
+    def _staged(self, indices, work: Callable[[int], int]):
+        """Batches of page indices through the staging area: yields (slice of indices, pfns) after `work(count)`."""
+        indices = self._indices(indices)
         for first in range(0, len(indices), pages.BATCH):
             batch = indices[first : first + pages.BATCH]
             self.arena.words[self._stage : self._stage + len(batch)] = batch
@@ -360,9 +364,26 @@ class Machine:
             for _, pfns in self._staged(indices, work):
                 self._frames[pfns[pfns != 0]] = 0
 
+    def move_pages(self, indices) -> int:
+        """Put pages into other frames of the pool, also while the harts run; their content stays. Returns how many had a frame.
+
+        Raises GnomonError when the pool is exhausted: those moved until then are moved, the others as they were."""
+        with self._lock:
+            return frames.move(self.arena, self.vm, self._thread, self._indices(indices))
+
+    def take_back(self, indices, *, discard: bool = False) -> int:
+        """Give frames of pages back to the pool, also while the harts run: of those that are all zero, or of all if `discard`.
+
+        Such a page reads as zero and gets a frame again when it is touched. Returns how many frames were given back."""
+        with self._lock:
+            return frames.take_back(self.arena, self.vm, self._thread, self._indices(indices), discard)
+
     def ram_hash(self) -> tuple[int, str]:
         """(pages, xxh3-64 hex digest) of all RAM in order; pages never touched count as zero."""
-        backing = self._backing.copy()
+        with self._lock:
+            return self.pages, self._digest(self._backing.copy())
+
+    def _digest(self, backing: np.ndarray) -> str:
         digest = xxhash.xxh3_64()
         step = np.where(backing[:-1] == 0, backing[1:] == 0, backing[1:] == backing[:-1] + 1)
         edges = np.flatnonzero(~step) + 1
@@ -374,7 +395,7 @@ class Machine:
             else:
                 for start in range(0, size, len(_ZERO_RUN)):
                     digest.update(_ZERO_RUN[: min(len(_ZERO_RUN), size - start)])
-        return self.pages, digest.hexdigest()
+        return digest.hexdigest()
 
     def clear(self) -> None:
         """Give every frame, shadow page and thread slot back to the host, for machines that share one. Its last call: RAM is gone."""

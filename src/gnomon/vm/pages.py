@@ -1,13 +1,15 @@
 """pages: whole guest pages in and out, by batches of page indices that lie in the machine's staging area.
 
 The kernels find frames and zero pages; the bytes themselves are moved by numpy between frames and the caller's buffer.
-Writing pages is for a machine whose harts are not running.
+Writing pages is for a machine whose harts are not running. Frames stay where they are meanwhile: Machine's lock is held, as it is by
+whoever moves pages (G2 of mmu/slot.py).
 """
 
 from __future__ import annotations
 
-from gnomon.lang import PAGE_WORDS, kernel
+from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
+from gnomon.mem.frames import frame_is_zero
 from gnomon.mmu.slot import backing, backing_fault, mark_dirty
 from gnomon.mmu.track import zap_guest_table
 from gnomon.mmu.vm_words import VM
@@ -18,27 +20,15 @@ BATCH = 1024
 STAGE_WORDS = 2 * BATCH
 
 
-@kernel
-def is_zero_page(m, pfn):
-    """1 if the frame is all zero, or there is none."""
-    if pfn == 0:
-        return 1
-    at = pfn * PAGE_WORDS
-    for i in range(PAGE_WORDS):
-        if read_once(m, at + i):
-            return 0
-    return 1
-
-
 @kernel(entry=True)
 def find_pages(m, vm, stage, count):
     """For each of `count` page indices at `stage`: the answer word becomes its pfn, 0 if the page is all zero. Returns non-zero pages."""
     found = 0
     for i in range(count):
         pfn = backing(m, vm, read_once(m, stage + i))
-        if is_zero_page(m, pfn):
+        if pfn and frame_is_zero(m, pfn):
             pfn = 0
-        else:
+        if pfn:
             found += 1
         write_once(m, stage + BATCH + i, pfn)
     return found

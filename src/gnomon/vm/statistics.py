@@ -28,6 +28,8 @@ _MMU = {
     "flooded": VM.flooded,
     "remote flushes": VM.remote_flushes,
     "failed allocations": VM.failed_allocations,
+    "pages moved": VM.moved,
+    "frames taken back": VM.taken_back,
 }
 _LOG = {
     "harvests": VM.harvests,

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from gnomon.check.scenario import Scenario
-from gnomon.check.scenarios import central, handshake, harvest, locks, pressure, rcu, recheck, refine, reuse, rmap, slab, tutorial
+from gnomon.check.scenarios import (
+    central,
+    handshake,
+    harvest,
+    invalidate,
+    locks,
+    pressure,
+    rcu,
+    recheck,
+    refine,
+    reuse,
+    rmap,
+    slab,
+    tutorial,
+)
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
-MODULES = (locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck, tutorial)
+MODULES = (locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck, invalidate, tutorial)
 
 
 class Unknown(ValueError):

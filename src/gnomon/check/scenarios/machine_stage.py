@@ -54,6 +54,8 @@ STATISTICS_OF_VM = (
     "rmap_restarts",
     "rmap_locked",
     "remote_flushes",
+    "moved",
+    "taken_back",
 )
 STATISTICS_OF_VCPU = ("fast_faults", "slow_faults", "spurious_faults", "walks", "tlb_flushes", "exits", "out_of_memory")
 """Words that kernels only count in; of VCPU.mode everybody looks at bit 0 alone."""
