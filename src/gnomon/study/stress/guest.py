@@ -59,13 +59,19 @@ def next_random(x):
 
 
 @kernel
-def park(m, v, ctl):
-    """Out of guest mode until the pause is over."""
-    guest_exit(m, v)
+def sit_out(m, ctl):
+    """Wait until the pause is over; the caller is outside guest mode and changes nothing meanwhile."""
     fetch_add(m, ctl + CTL.parked, 1)
     while read_once(m, ctl + CTL.pause) and read_once(m, ctl + CTL.stop) == 0:
         futex_wait(m, ctl + CTL.pause, 1, 200_000)
-    fetch_add(m, ctl + CTL.parked, -1)
+    return fetch_add(m, ctl + CTL.parked, -1)
+
+
+@kernel
+def park(m, v, ctl):
+    """Out of guest mode until the pause is over."""
+    guest_exit(m, v)
+    sit_out(m, ctl)
     return guest_enter(m, v)
 
 
@@ -117,6 +123,8 @@ def rewrite_table(m, v, ctl, x):
         if mmu_translate(m, v, va, TLB_WRITE) != XL_TRACKED:
             return 0
         at = tracked_begin(m, v)
+        if at < 0:
+            return 0
         store64(m, at, load64(m, at))
         return tracked_end(m, v, at, 8)
     return 0

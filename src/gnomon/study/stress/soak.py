@@ -20,7 +20,7 @@ SHAPES: dict[str, dict] = {
     "three harts on one word of bits": {"aliases": 2, "pages": 20, "harts": 3, "nap_ns": 500_000},
 }
 ROUNDS, INTERVAL = 12, 0.05
-COUNTERS = ("harvested", "protected", "rmap_restarts", "rmap_locked", "remote_flushes", "zaps", "recycled")
+COUNTERS = ("harvested", "protected", "rmap_restarts", "rmap_locked", "remote_flushes", "zaps", "recycled", "moved")
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from gnomon.lang.kernel import compile_kernel
 from gnomon.study.crew import Crew
 from gnomon.study.guest_tables import A, D, R, Tables, V, W
 from gnomon.study.rig import SUPERVISOR, Rig
-from gnomon.study.stress.churn import KINDS, churn, harvest_and_copy, migrate_loop
+from gnomon.study.stress.churn import KINDS, churn, copy_snapshot, harvest_and_copy, migrate_loop
 from gnomon.study.stress.guest import CTL, MAX_STREAMS, STREAM_WORDS, STRIDE, TABLE_WINDOW, WINDOW, guest_writes
 from gnomon.vm.devices import RAM_BASE
 
-KERNELS = (guest_writes, churn, migrate_loop, harvest_and_copy)
+KERNELS = (guest_writes, churn, migrate_loop, harvest_and_copy, copy_snapshot)
 BATCHES = 4000
 """Batches of stores after which a vCPU goes on in another thread: some milliseconds."""
 PATIENCE = 30.0
@@ -71,6 +71,7 @@ class Stress:
         if churns:
             thread = self.rig.host.thread()
             self.jobs.append(lambda: churn(self.m, self.rig.vm, thread, self.ctl))
+            self.parking += 1
         if migrating:
             slot = self.rig.host.thread()
             self.jobs.append(lambda: migrate_loop(self.m, slot, self.rig.vm, self.ctl, self.copy_at))
@@ -133,7 +134,7 @@ class Stress:
 
     def values(self) -> np.ndarray:
         """Word 0 of each stressed page."""
-        return self.words[self.rig.backing[: self.stress_pages] * PAGE_WORDS].copy()
+        return self.rig.frames()[: self.stress_pages, 0].copy()
 
     def take(self) -> np.ndarray:
         """Harvest, copy and commit: a mask of the stressed pages taken."""
@@ -143,7 +144,7 @@ class Stress:
         at = rig.field("snapshot")
         words = self.words[at : at + (rig.pages + 63) // 64].copy()
         mask = np.unpackbits(words.view(np.uint8), bitorder="little")[: rig.pages].astype(bool)
-        self.copy[mask] = self.words.reshape(-1, PAGE_WORDS)[rig.backing[mask]]
+        copy_snapshot(self.m, rig.vm, self.copy_at)
         rig.commit()
         return mask[: self.stress_pages]
 
@@ -154,5 +155,4 @@ class Stress:
 
     def lost(self) -> np.ndarray:
         """Pages whose copy is not what RAM holds. Only after a last harvest with every vCPU parked."""
-        backed = self.rig.backing != 0
-        return np.flatnonzero(backed & (self.copy != self.rig.frames()).any(axis=1))
+        return np.flatnonzero((self.copy != self.rig.frames()).any(axis=1))
