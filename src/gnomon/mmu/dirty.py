@@ -1,6 +1,6 @@
 """dirty log: take the dirty pages of a machine without mmu_lock.
 
-Counterpart in Linux: kvm_get_dirty_log_protect() and kvm_clear_dirty_log_protect(), which hold mmu_lock for write.
+Counterpart in Linux: kvm_get_dirty_log_protect(), which holds mmu_lock for write.
 
 Owns       VM.dirty[w]      64 gfns a word; a bit is set by a fault after its spte and rmap entry are visible
            VM.snapshot[w]   the bits taken by the harvest that is under way or not committed yet
@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.arith import ctz, popcount, wrap
-from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_and, fetch_or, mb, read_once, store_release, write_once, xchg
+from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_or, mb, read_once, store_release, write_once, xchg
 from gnomon.mmu.design import PROTECTOR, PROTECTOR_LOCKED, PROTECTOR_RMAP_BIT
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_lock, rmap_unlock, rmap_walk
 from gnomon.mmu.slot import backing
-from gnomon.mmu.vcpu import flush_remote_tlbs
+from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
@@ -176,34 +176,35 @@ def merge_back(m, vm):
         if bits:
             fetch_or(m, read_once(m, vm + VM.dirty) + w, bits)
             write_once(m, at, 0)
+    fetch_add(m, vm + VM.ring_spilled, 1)  # a harvest by rings looks at the bitmap again
     return store_release(m, vm + VM.harvester, 0)  # pairs with the cmpxchg of harvest
 
 
-@kernel(entry=True)
-def clear_dirty_log(m, t, vm, w, bits):
-    """The clear form: forget and write-protect the pages `bits` of word `w`, read before with no effect. Returns bits that were set.
-
-    The caller copies the pages after this call. 64-page granularity, as KVM_CLEAR_DIRTY_LOG."""
-    harvest_lock(m, vm)
-    taken = fetch_and(m, read_once(m, vm + VM.dirty) + w, ~bits) & bits  # full barrier, as in harvest_word
-    if taken:
-        fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, taken))
-    harvest_unlock(m, vm)
-    if taken:
-        flush_remote_tlbs(m, vm)
-    return taken
+@kernel
+def start_logging(m, vm):
+    """From here on every fault logs what it makes writable."""
+    spin_lock(m, vm + VM.mmu_lock)  # no slow fault is between its look at `logging` and its publish
+    store_release(m, vm + VM.logging, 1)  # pairs with the acquire of mark_dirty()
+    mb()  # pairs with the cmpxchg of make_writable: a fast fault that missed `logging` is seen by the walk that protects its page
+    return spin_unlock(m, vm + VM.mmu_lock)
 
 
 @kernel(entry=True)
 def enable_dirty_log(m, vm):
-    """Start logging with every page that has a frame dirty: a page never touched reads as zero and needs no copy."""
-    spin_lock(m, vm + VM.mmu_lock)  # no slow fault is between its look at `logging` and its publish
-    write_once(m, vm + VM.logging, 1)
-    mb()  # pairs with the cmpxchg of make_writable: a fast fault that missed `logging` is seen by the harvest that takes these bits
-    for index in range(read_once(m, vm + VM.pages)):
-        if backing(m, vm, index):
-            fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
-    spin_unlock(m, vm + VM.mmu_lock)
+    """Start logging with every page that has a frame dirty, and nothing protected (KVM_DIRTY_LOG_INITIALLY_SET).
+
+    A page never touched reads as zero and needs no copy; one that is touched from here on logs itself. A look at 64 words a bit word: no
+    time worth a lock goes by, however much RAM there is."""
+    start_logging(m, vm)
+    pages = read_once(m, vm + VM.pages)
+    for w in range(dirty_words(m, vm)):
+        bits = 0
+        for n in range(64):
+            index = (w << 6) + n
+            if index < pages and backing(m, vm, index):
+                bits |= 1 << n
+        if bits:
+            fetch_or(m, read_once(m, vm + VM.dirty) + w, bits)
     return 0
 
 
@@ -222,8 +223,12 @@ def disable_dirty_log(m, vm):
 
 @kernel(entry=True)
 def count_dirty(m, vm):
-    """Pages dirty now, taking nothing."""
+    """Bits of the bitmap that are set now, and entries of rings that nobody collected."""
     count = 0
+    if read_once(m, vm + VM.ring_size):
+        for i in range(read_once(m, vm + VM.harts)):
+            v = read_once(m, vm + VM.vcpus + i)
+            count += read_once(m, v + VCPU.ring_dirty) - read_once(m, v + VCPU.ring_fetch)
     for w in range(dirty_words(m, vm)):
         count += popcount(read_once(m, read_once(m, vm + VM.dirty) + w))
     return count

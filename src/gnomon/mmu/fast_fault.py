@@ -30,16 +30,16 @@ FAST_SPURIOUS = 2  # somebody else fixed it
 
 
 @kernel
-def make_writable(m, vm, at, spte):
+def make_writable(m, vm, v, at, spte):
     """Set W in the leaf at `at` if it still is `spte`, then log the page. Returns 1 if this call did."""
     pfn = (spte & PFN_MASK) >> 12
     design = read_once(m, vm + VM.design)
     if design & PUBLISH_BITMAP_FIRST:
-        mark_frame_dirty(m, pfn)
+        mark_frame_dirty(m, vm, v, pfn)
     if cmpxchg(m, at, spte, spte | WRITABLE) != spte:
         return 0
     if design & (PUBLISH_BITMAP_FIRST | FAST_FAULT_DROP_DIRTY) == 0:
-        mark_frame_dirty(m, pfn)  # F3; full barrier in between: the cmpxchg
+        mark_frame_dirty(m, vm, v, pfn)  # F3; full barrier in between: the cmpxchg
     return 1
 
 
@@ -65,7 +65,7 @@ def fast_page_fault(m, v, va, access, regime):
                 result = FAST_SPURIOUS
             elif is_fast_writable(spte) == 0 or is_allowed(spte | WRITABLE, access, regime) == 0:
                 tries = 0
-            elif make_writable(m, vm, at, spte):
+            elif make_writable(m, vm, v, at, spte):
                 result = FAST_FIXED
     rcu_read_unlock(m, t)
     return result

@@ -78,14 +78,14 @@ def is_malformed(pte, level):
 
 
 @kernel
-def set_accessed_dirty(m, vm, index, at, pte, wanted):
+def set_accessed_dirty(m, vm, v, index, at, pte, wanted):
     """Set A, and D for a store, in the PTE at byte offset `at` of table page `index`. Returns the PTE as it is now."""
     new = pte | ACCESSED
     if wanted == TLB_WRITE:
         new = new | DIRTY
     if new != pte:
         store64(m, at, new)  # under mmu_lock, and the page is tracked: nobody else stores here
-        mark_dirty(m, vm, index)  # after the store: a copy made before it is followed by another
+        mark_dirty(m, vm, v, index)  # after the store: a copy made before it is followed by another
     return new
 
 
@@ -137,7 +137,7 @@ def guest_fault(m, vm, v, va, wanted, regime):
         level -= 1
     if is_allowed(pte, wanted, regime) == 0:
         return GUEST_PAGE_FAULT
-    pte = set_accessed_dirty(m, vm, table, pte_at, pte, wanted)
+    pte = set_accessed_dirty(m, vm, v, table, pte_at, pte, wanted)
     gpa = (gfn << 12) + (va & ((1 << (12 + TABLE_SHIFT * (level - 1))) - 1))
     write_once(m, v + VCPU.fault_gpa, gpa)
     if slot_index(m, vm, gpa) < 0:

@@ -58,5 +58,5 @@ def host_store_end(m, vm, t, gpa, size):
     index = slot_index(m, vm, gpa)
     if read_once(m, read_once(m, vm + VM.tracked) + index):
         zap_entries(m, vm, t, index, gpa & 4095, size)
-    mark_dirty(m, vm, index)
+    mark_dirty(m, vm, 0, index)
     return spin_unlock(m, vm + VM.mmu_lock)

@@ -43,7 +43,7 @@ def zap_pages(m, vm, t, first, end):
     for index in range(first, end):
         bits = zap_rmap(m, vm, t, read_once(m, vm + VM.rmap) + index)
         if bits & WRITABLE:
-            mark_dirty(m, vm, index)  # M2
+            mark_dirty(m, vm, 0, index)  # M2
         changed |= bits
     return flush_if_stale(m, vm, changed)
 
@@ -92,7 +92,7 @@ def take_page(m, vm, t, index, old, discard):
         spin_unlock(m, vm + VM.mmu_lock)
     store_release(m, read_once(m, vm + VM.backing) + index, 0)
     if discard:
-        mark_dirty(m, vm, index)  # after the change: a copy made before it is followed by another
+        mark_dirty(m, vm, 0, index)  # after the change: a copy made before it is followed by another
     frame_free(m, old)
     return 1
 

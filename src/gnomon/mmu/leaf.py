@@ -66,7 +66,7 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
         flush_if_stale(m, vm, 1)
         old = 0
     if old & PRESENT:
-        widen(m, vm, at, spte)
+        widen(m, vm, v, at, spte)
     else:
         publish(m, vm, v, at, index, spte)
     if tracked and wanted == TLB_WRITE:
@@ -79,19 +79,19 @@ def publish(m, vm, v, at, index, spte):
     """A new leaf becomes visible: rmap, spte, dirty bit."""
     order = read_once(m, vm + VM.design) & PUBLISH
     if order == PUBLISH_BITMAP_FIRST and spte & WRITABLE:
-        mark_dirty(m, vm, index)
+        mark_dirty(m, vm, v, index)
     if order == PUBLISH_SPTE_FIRST:
         store_release(m, at, spte)
     page_rmap_add(m, vm, v, read_once(m, vm + VM.rmap) + index, at)
     if order != PUBLISH_SPTE_FIRST:
         store_release(m, at, spte)  # pairs with the cmpxchg of make_writable: forbids W, given and logged by it, with no rmap entry yet
     if spte & WRITABLE and order != PUBLISH_BITMAP_FIRST:
-        mark_dirty(m, vm, index)  # full barrier, pairs with the xchg of harvest_word: forbids "bit taken, spte not yet in the rmap"
+        mark_dirty(m, vm, v, index)  # full barrier, pairs with the xchg of harvest_word: forbids "bit taken, spte not yet in the rmap"
     return 0
 
 
 @kernel
-def widen(m, vm, at, spte):
+def widen(m, vm, v, at, spte):
     """Add what `spte` allows to the present leaf at `at` of the same page. The protector and the walker may race (I-4)."""
     while True:
         old = read_once(m, at)
@@ -100,7 +100,7 @@ def widen(m, vm, at, spte):
             break
     while spte & WRITABLE:
         old = read_once(m, at)
-        if old & WRITABLE or make_writable(m, vm, at, old):
+        if old & WRITABLE or make_writable(m, vm, v, at, old):
             break
     return 0
 

@@ -34,7 +34,7 @@ from gnomon.mmu.design import (
     WALK_NO_NULLS,
 )
 from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, TABLE_ENTRIES, role_level
-from gnomon.mmu.spte import HOST_WRITABLE, LARGE, LEVEL_MASK, LEVEL_SHIFT, MMU_WRITABLE, PRESENT, WRITABLE
+from gnomon.mmu.spte import ACCESSED, HOST_WRITABLE, LARGE, LEVEL_MASK, LEVEL_SHIFT, MMU_WRITABLE, PRESENT, WRITABLE
 from gnomon.mmu.vcpu import SPARE_DESCS, VCPU
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_pause
@@ -48,6 +48,7 @@ DESC = record("DESC", "A descriptor of up to DESC_SPTES sptes of one rmap.", mor
 
 PROTECT_DIRTY = 1  # dirty log: clear W of 4 KiB leaves that may get it back without mmu_lock
 PROTECT_TABLE = 2  # page-table protection: clear W and MMU_W
+CLEAR_YOUNG = 3  # aging: clear A
 
 
 @kernel
@@ -98,6 +99,25 @@ def spte_protect(m, vm, head, at, kind, design):
             return 0
         if cmpxchg(m, at, spte, new) == spte:  # loses to zap, fast fault or A/D: retry on what is there now (I-4)
             return 1
+
+
+@kernel
+def spte_age(m, at):
+    """Clear A in the spte at `at`, whatever it is by now: nobody looks at the A of a middle spte. Returns 1 if this call did."""
+    while True:
+        spte = read_once(m, at)
+        if spte & (PRESENT | ACCESSED) != PRESENT | ACCESSED:
+            return 0
+        if cmpxchg(m, at, spte, spte & ~ACCESSED) == spte:  # loses to whoever changes the rest of it: retry on that (I-4)
+            return 1
+
+
+@kernel(inline=True)
+def spte_visit(m, vm, head, at, kind, design):
+    """What a walk of this kind does to the spte at `at`. Returns 1 if it changed it."""
+    if kind == CLEAR_YOUNG:
+        return spte_age(m, at)
+    return spte_protect(m, vm, head, at, kind, design)
 
 
 @kernel
@@ -243,7 +263,7 @@ def rmap_remove(m, t, head, at):
 
 @kernel(inline=True)
 def rmap_walk(m, vm, head, kind):
-    """Apply spte_protect(kind) to every spte of the rmap at `head`.
+    """Do what `kind` says to every spte of the rmap at `head`.
 
     Returns changed sptes + (restarts << RESTARTS_SHIFT), or -1 after RESTART_LIMIT restarts."""
     design = read_once(m, vm + VM.design)
@@ -253,7 +273,7 @@ def rmap_walk(m, vm, head, kind):
         value = load_acquire(m, head) & ~RMAP_LOCKED  # pairs with store_release in rmap_add: a descriptor is filled before it is seen
         if value & 1 == 0:
             if value:
-                changed += spte_protect(m, vm, head, value >> 1, kind, design)
+                changed += spte_visit(m, vm, head, value >> 1, kind, design)
             return changed + (restarts << RESTARTS_SHIFT)
         link = value ^ 1
         while link & 1 == 0 and link != 0:
@@ -264,7 +284,7 @@ def rmap_walk(m, vm, head, kind):
                     slot = i
                 at = load_acquire(m, desc + DESC.sptes + slot)  # pairs with the releases of rmap_remove: empty last => filled hole
                 if at:
-                    changed += spte_protect(m, vm, head, at, kind, design)
+                    changed += spte_visit(m, vm, head, at, kind, design)
             link = load_acquire(m, desc + DESC.more)
         if link == (head << 1) | 1 or design & WALK == WALK_NO_NULLS:
             return changed + (restarts << RESTARTS_SHIFT)

@@ -14,9 +14,10 @@ Guarantees G1  a backing word changes from 0 to a pfn whose frame is zero, once,
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import fetch_or, load_acquire, read_once, store_release
+from gnomon.lang.atomics import fetch_add, fetch_or, load_acquire, read_once, store_release
 from gnomon.mem.frames import frame_alloc_zeroed, run_alloc
 from gnomon.mem.pool import FRAME_GUEST, FRAMES_PER_RUN, PAGE_WORDS_SHIFT, frame_owner, frame_payload, frame_set_word, frame_tag, frame_word
+from gnomon.mmu.ring import ring_push
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
@@ -93,18 +94,29 @@ def index_of_frame(m, pfn):
 
 
 @kernel
-def mark_dirty(m, vm, index):
-    """Log page `index` as written. Full barrier when logging: what made it writable is visible before the bit (I-7)."""
-    if read_once(m, vm + VM.logging):
-        fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
+def mark_dirty(m, vm, v, index):
+    """Log page `index` as written by vCPU `v`, or by the host if that is 0: in the vCPU's ring if it has one with room, else in the bitmap.
+
+    Full barrier when the bitmap gets it: what made the page writable is visible before the bit (I-7; ring.py for an entry)."""
+    if load_acquire(m, vm + VM.logging) == 0:  # pairs with the release of start_logging(): who logs knows whether there are rings
+        return 0
+    size = read_once(m, vm + VM.ring_size)
+    if size and v and ring_push(m, v, size, index):
+        return 0
+    fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
+    if size:
+        fetch_add(m, vm + VM.ring_spilled, 1)  # after the bit: who sees the count finds it
     return 0
 
 
 @kernel
-def mark_frame_dirty(m, pfn):
-    """Log the guest page behind which frame `pfn` lies, in the log of whichever machine it belongs to now; nothing if to none."""
+def mark_frame_dirty(m, vm, v, pfn):
+    """Log the guest page behind which frame `pfn` lies, in the log of whichever machine it belongs to now; nothing if to none.
+
+    `v` is a vCPU of machine `vm`, the one that faulted."""
     word = frame_word(m, pfn)
     if frame_tag(word) == FRAME_GUEST:
         owner = frame_payload(word)
-        mark_dirty(m, (owner >> INDEX_BITS) << PAGE_WORDS_SHIFT, owner & INDEX_MASK)
+        home = (owner >> INDEX_BITS) << PAGE_WORDS_SHIFT
+        mark_dirty(m, home, v if home == vm else 0, owner & INDEX_MASK)
     return 0

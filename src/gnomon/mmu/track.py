@@ -49,7 +49,7 @@ def tracked_end(m, v, at, size):
     """The store of `size` bytes at byte offset `at` is done: zap what was made from the old bytes, unlock, re-enter guest mode."""
     vm = read_once(m, v + VCPU.vm)
     index = index_of_frame(m, at >> 12)
-    mark_dirty(m, vm, index)
+    mark_dirty(m, vm, v, index)
     zap_entries(m, vm, read_once(m, v + VCPU.thread), index, at & 4095, size)
     spin_unlock(m, vm + VM.mmu_lock)
     return guest_enter(m, v)

@@ -43,6 +43,7 @@ REQ_FLUSH = 1  # forget the TLB
 REQ_ROOTS = 2  # some root of yours was zapped: look all of them up again (I-20)
 REQ_PAUSE = 4  # leave to the thread's owner and stay there
 REQ_EVENT = 8  # an interrupt may have become pending
+REQ_RING = 16  # leave and wait: your dirty ring is full
 REQ_MMU = REQ_FLUSH | REQ_ROOTS
 
 ROOT_SLOTS = 8
@@ -68,6 +69,11 @@ VCPU = record(
     fault_access=1,
     fault_pfn=1,  # frame that was looked up for this fault before mmu_lock was taken, 0 = none (host_page.py)
     fault_seq=1,  # VM.invalidate_seq before that
+    ring=1,  # word ref of the dirty ring, 0 = none yet (ring.py)
+    ring_dirty=1,  # entries ever pushed: the vCPU's
+    ring_fetch=1,  # … collected and …
+    ring_reset=1,  # … reset: the reader's
+    ring_waits=1,  # times the vCPU waited for a reset
     root_satp=ROOT_SLOTS,  # satp ppn that slot i is for, -1 = free
     root=ROOT_SLOTS,  # shadow page of slot i, 0 = look it up at the next walk
     seen_big_zaps=1,  # VM.big_zaps at the last whole flush

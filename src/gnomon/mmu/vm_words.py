@@ -26,6 +26,9 @@ VM = record(
     invalidate_first=1,
     invalidate_end=1,
     invalidate_seq=1,  # counts invalidations that ended
+    ring_size=1,  # entries of each vCPU's dirty ring, a power of two; 0 = the bitmap alone
+    ring_spilled=1,  # counts pages that went to the bitmap while there were rings
+    ring_seen=1,  # what that was when the bitmap was last harvested
     rmap=1,  # word ref: rmap head of each page
     tracked=1,  # word ref: number of shadow pages that shadow this page as a guest table
     dirty=1,  # word ref: bitmap of pages written since they were harvested

@@ -20,13 +20,14 @@ from gnomon.hart.state import DECODE_WORDS, HART, HSM_STOPPED, hart_reset
 from gnomon.lang import PAGE_SIZE, PAGE_WORDS
 from gnomon.lang.host import monotonic_ns
 from gnomon.mem.frames import run_alloc_n
+from gnomon.mmu.age import age
 from gnomon.mmu.designs import parse
 from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
 from gnomon.mmu.vm_words import MAX_HARTS, VM
 from gnomon.vm import frames, pages, state
 from gnomon.vm.device_tree import device_tree
 from gnomon.vm.devices import DEV, RAM_BASE
-from gnomon.vm.dirty_log import DirtyLog
+from gnomon.vm.dirty_log import INITIALLY_SET, DirtyLog
 from gnomon.vm.harts import HartThreads
 from gnomon.vm.host import Host
 from gnomon.vm.image import Segment, read_image
@@ -267,9 +268,32 @@ class Machine:
         """What a receiver must build to take this machine over."""
         return {"memory": self.memory, "harts": self.harts, "shadow_pages": self.shadow_pages, "name": self.name}
 
-    def dirty_log(self) -> DirtyLog:
-        """The machine's dirty log."""
-        return self._log
+    def dirty_log(self, mode: str = INITIALLY_SET) -> DirtyLog:
+        """The machine's dirty log, to be enabled in `mode` (gnomon.vm.dirty_log.MODES)."""
+        return self._log.choose(mode)
+
+    def dirty_ring(self, entries: int = 4096, mode: str = INITIALLY_SET) -> DirtyLog:
+        """The log with a ring of `entries` for every hart beside the bitmap: a harvest looks at what was written, not at all of RAM.
+
+        A hart whose ring is full waits for the next harvest. The rings' memory, 16 bytes an entry, stays with the machine."""
+        return self._log.choose(mode, entries)
+
+    def age(self) -> np.ndarray:
+        """Indices of the pages that were accessed since the last call, about: no TLB is flushed, as in the kernel (mmu/age.py)."""
+        found = []
+        with self._lock:
+            words = -(-self.pages // 64)
+            for first in range(0, words, pages.STAGE_WORDS):
+                count = min(pages.STAGE_WORDS, words - first)
+                age(self.arena, self._thread, self.vm, first, count, self._stage)
+                found.append(self.arena.words[self._stage : self._stage + count].copy())
+        bits = np.unpackbits(np.concatenate(found).view(np.uint8), bitorder="little")[: self.pages]
+        return np.flatnonzero(bits).astype(np.int64)
+
+    @property
+    def logging(self) -> bool:
+        """Whether stores are being logged."""
+        return self._log.enabled
 
     def set_throttle(self, percent: int) -> None:
         """Keep the harts from running `percent` (0 … 99) of the time. Raises GnomonError otherwise."""

@@ -47,7 +47,7 @@ def back_pages(m, vm, t, stage, count):
         if pfn == 0:
             break
         zap_guest_table(m, vm, t, index)
-        mark_dirty(m, vm, index)
+        mark_dirty(m, vm, 0, index)
         write_once(m, stage + BATCH + done, pfn)
         done += 1
     spin_unlock(m, vm + VM.mmu_lock)
@@ -63,7 +63,7 @@ def back_only(m, vm, t, stage, count):
         pfn = backing(m, vm, index)
         if pfn:
             zap_guest_table(m, vm, t, index)
-            mark_dirty(m, vm, index)
+            mark_dirty(m, vm, 0, index)
         write_once(m, stage + BATCH + i, pfn)
     spin_unlock(m, vm + VM.mmu_lock)
     return count

@@ -16,9 +16,10 @@ from gnomon.hart.state import HART, HSM_STARTED
 from gnomon.hart.trap import mmio_fault
 from gnomon.lang import kernel
 from gnomon.lang.arith import sdiv
-from gnomon.lang.atomics import fetch_and, fetch_or, read_once
+from gnomon.lang.atomics import fetch_and, fetch_or, read_once, write_once
 from gnomon.lang.host import futex_wait, monotonic_ns
-from gnomon.mmu.vcpu import REQ_PAUSE, VCPU
+from gnomon.mmu.ring import ring_is_full
+from gnomon.mmu.vcpu import REQ_PAUSE, REQ_RING, VCPU
 from gnomon.mmu.vm_words import VM
 from gnomon.vm.bus import BUS_BUSY, BUS_FAULT, bus_access
 from gnomon.vm.devices import DEV
@@ -29,6 +30,8 @@ RUN_REQUEST, RUN_ENDED, RUN_BUSY, RUN_NOMEM = 1, 2, 3, 4
 SLICE = 20_000
 """Instructions between two looks at the machine's own words (ended, HTIF, throttle)."""
 MAX_THROTTLE_NS = 5_000_000
+RING_NAP_NS = 200_000
+"""How often a vCPU with a full ring looks whether it was reset."""
 
 
 @kernel
@@ -40,6 +43,16 @@ def throttle(m, vm, v, ran_ns):
         part = owed if owed < MAX_THROTTLE_NS else MAX_THROTTLE_NS
         futex_wait(m, v + HART.wake, read_once(m, v + HART.wake), part)
         owed -= part
+    return 0
+
+
+@kernel
+def ring_wait(m, v):
+    """The vCPU's dirty ring is full: wait until its entries are reset, the log is switched off, or a pause is wanted."""
+    write_once(m, v + VCPU.ring_waits, read_once(m, v + VCPU.ring_waits) + 1)
+    fetch_and(m, v + VCPU.requests, ~REQ_RING)  # first: a push from here on asks again
+    while ring_is_full(m, v) and read_once(m, v + VCPU.requests) & REQ_PAUSE == 0:
+        futex_wait(m, v + HART.wake, read_once(m, v + HART.wake), RING_NAP_NS)
     return 0
 
 
@@ -69,6 +82,8 @@ def vcpu_run(m, v):
             return RUN_NOMEM
         elif code == EXIT_REQUEST and read_once(m, v + VCPU.requests) & REQ_PAUSE:
             return RUN_REQUEST
+        if read_once(m, v + VCPU.requests) & REQ_RING:
+            ring_wait(m, v)
         if read_once(m, vm + DEV.htif_tohost) >= 0 and read_once(m, v + VCPU.hart_id) == 0:  # one hart, or requests are served twice
             htif_poll(m, vm, read_once(m, v + VCPU.thread))
         if read_once(m, vm + DEV.ended):

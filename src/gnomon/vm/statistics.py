@@ -31,6 +31,7 @@ _MMU = {
     "pages moved": VM.moved,
     "frames taken back": VM.taken_back,
 }
+_RINGS = {"ring entries": VCPU.ring_dirty, "waits for a full ring": VCPU.ring_waits}
 _LOG = {
     "harvests": VM.harvests,
     "pages harvested": VM.harvested,
@@ -57,7 +58,7 @@ def statistics(machine) -> dict:
         "faults": over_harts(_FAULTS),
         "tlb": over_harts(_TLB),
         "mmu": of_vm(_MMU),
-        "dirty log": {"enabled": int(machine.dirty_log().enabled), **of_vm(_LOG)},
+        "dirty log": {"enabled": int(machine.logging), **over_harts(_RINGS), **of_vm(_LOG)},
         "slabs": {name: cache_stats(machine.arena, cache) for name, cache in caches.items()},
         "frames": mem_stats(machine.arena),
         "rcu": sync_stats(machine.arena),

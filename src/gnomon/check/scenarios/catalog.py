@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios import (
+    age,
     central,
+    dirty_ring,
     handshake,
     harvest,
     invalidate,
     locks,
+    log_modes,
     pressure,
     rcu,
     recheck,
@@ -20,7 +23,10 @@ from gnomon.check.scenarios import (
 )
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
-MODULES = (locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck, invalidate, tutorial)
+MODULES = (
+    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck),
+    *(invalidate, age, log_modes, dirty_ring, tutorial),
+)
 
 
 class Unknown(ValueError):

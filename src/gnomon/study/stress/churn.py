@@ -11,6 +11,7 @@ from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.lang.guest_memory import clear_page, copy_page
 from gnomon.lang.host import futex_wait
 from gnomon.mem.shrinker import mem_callbacks, shrink_all
+from gnomon.mmu.age import age_page
 from gnomon.mmu.dirty import commit, harvest
 from gnomon.mmu.host_page import host_lock
 from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames
@@ -24,7 +25,8 @@ ZAP = 1  # every shadow page, roots too
 RECYCLE = 2  # some of the oldest
 SHRINK = 4  # empty slab pages back to the pool, by way of a grace period
 INVALIDATE = 8  # pages to other frames, guest tables too; zero ones taken back
-KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK, "invalidate": INVALIDATE}
+AGE = 16  # A cleared in some sptes, with no lock
+KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK, "invalidate": INVALIDATE, "age": AGE}
 MOST_MOVED = 8
 CALLBACKS = 64
 
@@ -65,6 +67,8 @@ def churn_once(m, vm, t, kinds, x):
         shrink_all(m, t)
     if kinds & INVALIDATE:
         change_some(m, vm, t, x)
+    if kinds & AGE:
+        age_page(m, t, vm, read_once(m, vm + VM.rmap) + urem(shr(x, 37), read_once(m, vm + VM.pages)))
     return mem_callbacks(m, t, CALLBACKS)
 
 
