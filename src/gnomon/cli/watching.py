@@ -76,9 +76,9 @@ class Watching:
 
     def _harvest(self, machine) -> None:
         with self._lock:
-            log = machine.dirty_log()
-            if not self._hosted.settled or (log.enabled and not self._borrowed):
+            if not self._hosted.settled or (machine.logging and not self._borrowed):
                 return
+            log = machine.dirty_log()
             if not log.enabled:
                 log.enable()
             self._borrowed = time.monotonic() + LEASE

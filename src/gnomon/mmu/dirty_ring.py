@@ -16,9 +16,8 @@ Progress   wait-free in the rings: at most their size of entries is looked at
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.arith import popcount
 from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_or, load_acquire, read_once, store_release, write_once
-from gnomon.mmu.dirty import BUSY, dirty_words, harvest_lock, harvest_unlock, harvest_word, protect_word
+from gnomon.mmu.dirty import BUSY, dirty_words, harvest_lock, harvest_unlock, protect_dirty, protect_word
 from gnomon.mmu.ring import RING_COLLECTED, RING_DIRTY, ring_entry
 from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs
 from gnomon.mmu.vm_words import VM
@@ -101,12 +100,10 @@ def harvest_rings(m, t, vm):
     count = collect_all(m, vm, size)
     harvest_lock(m, vm)
     reset_all(m, t, vm, size)
-    if spilled != read_once(m, vm + VM.ring_seen):
-        for w in range(dirty_words(m, vm)):
-            if read_once(m, read_once(m, vm + VM.dirty) + w):
-                count += popcount(harvest_word(m, t, vm, w))
-        write_once(m, vm + VM.ring_seen, spilled)
     harvest_unlock(m, vm)
+    if spilled != read_once(m, vm + VM.ring_seen):
+        count += protect_dirty(m, t, vm)
+        write_once(m, vm + VM.ring_seen, spilled)
     if count:
         flush_remote_tlbs(m, vm)
     fetch_add(m, vm + VM.harvests, 1)

@@ -4,7 +4,7 @@ Counterpart in Linux: kvm_mmu_notifier_invalidate_range_start and _end around th
 
     start    under mmu_lock: "in progress", zap every spte of the pages, flush. From here on no vCPU reaches the old frames, no fault maps
              the pages, no host access is under way (host_page.py)
-    change   without mmu_lock, however long it takes: the rest of the machine goes on
+    change   without mmu_lock, however long it takes: the rest of the machine goes on. Only the backing word and the free are under it
     finish   under mmu_lock: the sequence moves, "in progress" ends. A fault that looked a page up before finds the sequence changed (I-13)
 
 Owns       VM.invalidating, _first, _end, _seq, under mmu_lock; backing words that are not 0, between start and finish
@@ -76,24 +76,26 @@ def move_page(m, vm, t, index, old):
     if new == 0:
         return 0
     copy_page(m, new << 12, old << 12)
+    spin_lock(m, vm + VM.mmu_lock)
     back_page(m, vm, index, new)
-    frame_free(m, old)
+    frame_free(m, old)  # under the lock: who reads the page under it, as a walk of guest tables does, finds a frame that is the page's
+    spin_unlock(m, vm + VM.mmu_lock)
     return 1
 
 
 @kernel
 def take_page(m, vm, t, index, old, discard):
     """Free the frame `old` of page `index` if it is zero, or whatever it holds if `discard`. Returns 1 if freed."""
-    if frame_is_zero(m, old) == 0:
-        if discard == 0:
-            return 0
-        spin_lock(m, vm + VM.mmu_lock)
+    if discard == 0 and frame_is_zero(m, old) == 0:
+        return 0
+    spin_lock(m, vm + VM.mmu_lock)
+    if discard:
         zap_guest_table(m, vm, t, index)
-        spin_unlock(m, vm + VM.mmu_lock)
     store_release(m, read_once(m, vm + VM.backing) + index, 0)
     if discard:
         mark_dirty(m, vm, 0, index)  # after the change: a copy made before it is followed by another
     frame_free(m, old)
+    spin_unlock(m, vm + VM.mmu_lock)
     return 1
 
 

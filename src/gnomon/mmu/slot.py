@@ -7,8 +7,8 @@ gfn, and none of machines that share a pool).
 Context    anywhere; backing_fault takes VM.backing_lock, which may be taken under mmu_lock
 Guarantees G1  a backing word changes from 0 to a pfn whose frame is zero, once, under VM.backing_lock; any other change is an
                invalidation's (invalidate.py). The frame's word is set before and names its machine and index as long as it is behind a page
-           G2  who uses a frame through its backing word does so under mmu_lock with no invalidation of the page in progress, as
-               VM.mover, or through an spte: anything else may find the frame gone (host_page.py)
+           G2  who reads a frame through its backing word does so under mmu_lock; who writes it, with no invalidation of the page in
+               progress besides; or as VM.mover, or through an spte: anything else may find the frame gone (host_page.py)
 """
 
 from __future__ import annotations

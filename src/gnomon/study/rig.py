@@ -20,6 +20,8 @@ from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
 from gnomon.mmu import designs
 from gnomon.mmu.context import mmu_set_context
 from gnomon.mmu.dirty import commit, disable_dirty_log, enable_dirty_log, harvest
+from gnomon.mmu.dirty_ring import harvest_rings, rings_on
+from gnomon.mmu.ring import RING_ENTRY_WORDS
 from gnomon.mmu.setup import static_words, vcpu_create, vm_clear, vm_create
 from gnomon.mmu.slot import backing_fault
 from gnomon.mmu.vcpu import VCPU
@@ -114,6 +116,12 @@ class Rig:
 
     # The log
 
+    def rings(self, entries: int) -> None:
+        """Give every vCPU a dirty ring of `entries`, a power of two, in use from the next enable() on."""
+        for v in self.vcpus:
+            self.words[v + VCPU.ring] = self.static(entries * RING_ENTRY_WORDS)
+        self.call(rings_on, self.t, self.vm, entries)
+
     def enable(self) -> None:
         self.call(enable_dirty_log, self.vm)
 
@@ -121,7 +129,7 @@ class Rig:
         self.call(disable_dirty_log, self.vm)
 
     def harvest(self) -> int:
-        return self.call(harvest, self.t, self.vm)
+        return self.call(harvest_rings if self.field("ring_size") else harvest, self.t, self.vm)
 
     def commit(self) -> None:
         self.call(commit, self.vm)

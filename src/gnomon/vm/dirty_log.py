@@ -158,6 +158,8 @@ class DirtyLog:
         if first % 64 or first < 0 or first // 64 + len(words) > limit:
             raise GnomonError(f"clear of {64 * len(words)} pages from page {first} does not fit 64-page words of {self.pages} pages")
         with self._lock:
+            if not self.enabled:
+                raise GnomonError("the dirty log is not enabled", hint="call enable() first")
             if log_modes.clear_begin(self.arena, self.vm) == dirty.BUSY:
                 raise GnomonError("a snapshot of the dirty log is still open", hint="commit() or merge_back() it first")
             at = int(self.arena.words[self.vm + VM.snapshot]) + first // 64

@@ -13,6 +13,7 @@ from gnomon.lang.host import futex_wait
 from gnomon.mem.shrinker import mem_callbacks, shrink_all
 from gnomon.mmu.age import age_page
 from gnomon.mmu.dirty import commit, harvest
+from gnomon.mmu.dirty_ring import harvest_rings
 from gnomon.mmu.host_page import host_lock
 from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames
 from gnomon.mmu.slot import backing
@@ -100,7 +101,7 @@ def migrate_loop(m, t, vm, ctl, copy):
 @kernel
 def harvest_and_copy(m, t, vm, copy):
     """One round of a migration into the words at `copy`. Returns pages taken."""
-    taken = harvest(m, t, vm)
+    taken = harvest_rings(m, t, vm) if read_once(m, vm + VM.ring_size) else harvest(m, t, vm)
     copy_snapshot(m, vm, copy)
     commit(m, vm)
     return taken

@@ -17,6 +17,8 @@ SHAPES: dict[str, dict] = {
     "one hot word": {"aliases": 0, "churns": (), "pages": 6},
     "Sv39, few aliases": {"aliases": 3, "nap_ns": 1_000_000},
     "Sv39, long rmaps and recycling": {"aliases": 40, "pages": 64, "n_max": 64, "nap_ns": 2_000_000},
+    "bare, rings": {"aliases": 0, "ring": 256, "nap_ns": 300_000},
+    "Sv39, rings that overflow": {"aliases": 3, "ring": 16, "nap_ns": 1_000_000},
     "three harts on one word of bits": {"aliases": 2, "pages": 20, "harts": 3, "nap_ns": 500_000},
 }
 ROUNDS, INTERVAL = 12, 0.05

@@ -34,6 +34,7 @@ class Stress:
 
     aliases    > 0: S-mode on Sv39 tables of its own, each page mapped that often; 0: bare
     churns     names of KINDS, every `nap_ns`; none: nobody churns
+    ring       entries of each vCPU's dirty ring, 0: none
     migrating  a thread harvests and copies in a tight loop
     design     as of Machine"""
 
@@ -49,11 +50,14 @@ class Stress:
         migrating: bool = False,
         nap_ns: int = 300_000,
         seed: int = 1,
+        ring: int = 0,
     ):
         for k in KERNELS:
             compile_kernel(k)
         self.rig = Rig(pages + 64 + aliases, harts, n_max=n_max, design=design)
         self.m, self.words, self.stress_pages, self.harts = self.rig.m, self.rig.words, pages, harts
+        if ring:
+            self.rig.rings(ring)
         self.ctl = self.rig.static(CTL.size + MAX_STREAMS * STREAM_WORDS)
         self.copy_at = self.rig.static(self.rig.pages * PAGE_WORDS)
         churns = tuple(churns)
