@@ -198,3 +198,12 @@ def test_is_a_scenario_without_threads_refused():
 def test_is_an_unknown_model_refused():
     with pytest.raises(ValueError, match="no memory model 'power'"):
         explore(two(call(look, X), call(look, Y)), "power")
+
+
+def test_does_a_host_without_memory_leave_a_result_that_says_so(monkeypatch):
+    def refuse(run, stop):
+        raise MemoryError
+
+    monkeypatch.setattr("gnomon.check.explore._Run._grow", refuse)
+    result = explore(treiber(2), "sc")
+    assert result.verdict == "bounded" and result.reason.startswith("the host has no more memory") and result.states > 1

@@ -169,6 +169,9 @@ class _Run:
         except KeyboardInterrupt:
             self.result = self._result("bounded", reason="interrupted")
             return ""
+        except MemoryError:
+            self.result = self._result("bounded", reason=f"the host has no more memory at {self.bytes() >> 20:,} MiB")
+            return ""
 
     def bytes(self) -> int:
         """Memory of the search's tables."""

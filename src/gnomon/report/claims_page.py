@@ -15,7 +15,8 @@ def claims_page(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, st
     """`evidence` has, by claim, the timelines that belong to it, each with what it shows."""
     table = "".join(
         f'<tr><td><a href="#{r.id}">{r.id}</a></td><td class={escape(r.verdict.split()[0])}>{escape(r.verdict)}</td>'
-        f"<td>{escape(r.claim)}</td><td>{r.states:,}</td><td>{r.steps or ''}</td><td>{r.seconds:.1f}</td></tr>"
+        f"<td class=text>{escape(r.claim)}</td>{_number('states', f'{r.states:,}')}{_number('steps', str(r.steps or ''))}"
+        f"{_number('seconds', f'{r.seconds:.1f}')}</tr>"
         for r in rows
     )
     heads = "".join(f"<th>{h}</th>" for h in ("id", "verdict", "claim", "states", "steps", "seconds"))
@@ -24,6 +25,10 @@ def claims_page(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, st
         "The claims of the thread",
         f"<main><h1>The claims of the thread</h1><table><thead><tr>{heads}</tr></thead><tbody>{table}</tbody></table>{body}</main>",
     )
+
+
+def _number(label: str, text: str) -> str:
+    return f"<td class=number data-label={label}>{text}</td>" if text else "<td></td>"
 
 
 def _claim(row: Row, evidence: list[tuple[Timeline, str]]) -> str:
