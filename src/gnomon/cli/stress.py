@@ -18,7 +18,7 @@ def stress(
     trial: Annotated[int, Parameter(help="Begin with this trial of the seed.")] = 0,
     json: Annotated[bool, Parameter(help="One JSON document.")] = False,
 ) -> int:
-    """Store, harvest, zap, recycle and shrink at once, and ask the oracles of KVM's dirty_log_test. Exit code 1: something was lost."""
+    """Store, harvest, zap, recycle, shrink, move and age at once; ask the oracles of dirty_log_test. Exit code 1: something was lost."""
     from gnomon.mmu.designs import parse
 
     if trial < 0:
