@@ -11,7 +11,8 @@ from gnomon.errors import GnomonError
 from gnomon.guests import path
 from gnomon.mem.debug import leak_check
 from gnomon.mem.frames import frame_alloc, frame_free
-from gnomon.mem.shrinker import mem_callbacks, shrink_all
+from gnomon.mem.shrinker import shrink_all
+from gnomon.mmu.release import run_callbacks
 from gnomon.vm.host import Host
 from gnomon.vm.machine import Machine
 
@@ -302,7 +303,7 @@ def test_do_machines_share_a_host_and_give_it_back():
     for _ in range(3):
         shrink_all(host.arena, spare)
         for _ in range(100):
-            mem_callbacks(host.arena, spare, 1000)
+            run_callbacks(host.arena, spare, 1000)
     assert leak_check(host.arena) == 0
     host.thread_exit(spare)
     assert threading.active_count() < 5

@@ -34,6 +34,19 @@ def shrink_all(m, t):
     return given
 
 
+@kernel
+def mem_callback(m, head):
+    """Run the callback at `head` if it is one of this layer's. Returns 1, or 0 if it belongs to a layer above."""
+    func = read_once(m, head + RCU_HEAD.func)
+    if func >= FUNC_USER:
+        return 0
+    if func == FUNC_FREE_SLAB_PAGE:
+        shrink_callback(m, head)
+    elif func == FUNC_FREE_FRAME:
+        frame_free(m, head >> PAGE_WORDS_SHIFT)
+    return 1
+
+
 @kernel(entry=True)
 def mem_callbacks(m, t, budget):
     """Move grace periods on, then take and run up to `budget` callbacks. Returns 0 when nothing is ready or the budget is spent.
@@ -45,13 +58,8 @@ def mem_callbacks(m, t, budget):
         head = rcu_take_ready(m, t)
         if head == 0:
             return 0
-        func = read_once(m, head + RCU_HEAD.func)
-        if func >= FUNC_USER:
+        if mem_callback(m, head) == 0:
             return head
-        if func == FUNC_FREE_SLAB_PAGE:
-            shrink_callback(m, head)
-        elif func == FUNC_FREE_FRAME:
-            frame_free(m, head >> PAGE_WORDS_SHIFT)
         rcu_done(m, t, 1)
     return 0
 

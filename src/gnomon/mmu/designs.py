@@ -67,6 +67,53 @@ AXES = (
         ),
     ),
     Axis(
+        "reclaim",
+        d.RECLAIM,
+        "how the memory of a zapped shadow page goes back",
+        (
+            Choice(
+                "typesafe-slab",
+                0,
+                "to a type-stable slab: reusable at once, the slab page kept for a grace period",
+                "SLAB_DESTROY_BY_RCU, now SLAB_TYPESAFE_BY_RCU (C2 to C6)",
+                "",
+                "pressure/n-max",
+            ),
+            Choice(
+                "immediate",
+                d.RECLAIM_IMMEDIATE,
+                "to the frame pool as soon as the TLBs are flushed",
+                "what the series must not do",
+                "who reads shadow tables outside guest mode goes on in memory that is somebody else's",
+                "reuse/freed-table",
+            ),
+            Choice(
+                "call-rcu",
+                d.RECLAIM_CALL_RCU,
+                "a callback a page, after a grace period",
+                "KVM 2011 (c2a2ac2b563c), and the TDP MMU",
+                "n_max counts live pages only: what waits for a grace period is bounded by nothing (C1)",
+                "pressure/n-max",
+            ),
+            Choice(
+                "call-rcu-throttled",
+                d.RECLAIM_THROTTLED,
+                "the same, charged to n_max until it is free; slow faults stall at the limit",
+                "RCU/checklist.rst, item 8 (C7)",
+                "",
+                "pressure/n-max",
+            ),
+            Choice(
+                "mode-wait",
+                d.RECLAIM_MODE_WAIT,
+                "to the frame pool, after waiting for every vCPU that walks, in guest mode or in a fault",
+                "READING_SHADOW_PAGE_TABLES, KVM since 2012 (I-9)",
+                "a protector that is no vCPU is not waited for",
+                "reuse/freed-table",
+            ),
+        ),
+    ),
+    Axis(
         "guard",
         d.GUARD,
         "what keeps the protector from an spte whose table has become another's (A to B)",
@@ -268,7 +315,11 @@ IMPOSSIBLE = tuple(
 )
 UNDER_LOCK = "mmu_lock is held: no table changes hands"
 UNDER_BIT = "a table is freed only after its entries have left their rmaps, each under its bit"
+IN_SECTION = "a table is freed after the read section that could know it: none changes hands under the protector"
 CURED = (
+    *(Rule(("guard", guard), ("reclaim", by), IN_SECTION) for guard in ("none", "recheck") for by in ("call-rcu", "call-rcu-throttled")),
+    Rule(("reclaim", "mode-wait"), ("protector", "locked"), UNDER_LOCK),
+    Rule(("reclaim", "mode-wait"), ("protector", "rmap-bit"), UNDER_BIT),
     Rule(("guard", "none"), ("protector", "locked"), UNDER_LOCK),
     Rule(("guard", "none"), ("protector", "rmap-bit"), UNDER_BIT),
     Rule(("guard", "recheck"), ("protector", "locked"), UNDER_LOCK),

@@ -23,7 +23,7 @@ from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_lo
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs
 from gnomon.mmu.vm_words import VM
-from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
+from gnomon.sync.rcu import rcu_read_held, rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 BUSY = -1
@@ -79,6 +79,33 @@ def harvest_unlock(m, vm):
     return 0
 
 
+@kernel
+def section_begin(m, t, vm):
+    """Enter the first read section of a lockless walk over the whole slot, if VM.section asks for longer ones than a word's."""
+    if read_once(m, vm + VM.section) and read_once(m, vm + VM.design) & PROTECTOR == 0:
+        rcu_read_lock(m, t)
+    return 0
+
+
+@kernel
+def section_end(m, t):
+    """Leave the last section of section_begin()."""
+    if rcu_read_held(m, t):
+        rcu_read_unlock(m, t)
+    return 0
+
+
+@kernel
+def section_pause(m, t, vm, section):
+    """Leave the read section after `section` rmaps and begin another: what waits for a grace period waits that long, not for the slot."""
+    walked = read_once(m, vm + VM.walked) + 1
+    if walked >= section:
+        rcu_read_unlock(m, t)
+        walked = 0
+        rcu_read_lock(m, t)
+    return write_once(m, vm + VM.walked, walked)
+
+
 @kernel(inline=True)
 def protect_word(m, t, vm, w, bits):
     """Write-protect the pages of `bits` of word `w`. Returns sptes changed."""
@@ -88,7 +115,10 @@ def protect_word(m, t, vm, w, bits):
     rmap = read_once(m, vm + VM.rmap) + (w << 6)
     changed = 0
     restarts = 0
-    rcu_read_lock(m, t)
+    section = read_once(m, vm + VM.section)
+    inside = rcu_read_held(m, t)  # of section_begin()
+    if inside == 0:
+        rcu_read_lock(m, t)
     while bits:
         head = rmap + ctz(bits)
         bits = wrap(bits & (bits - 1))
@@ -99,7 +129,10 @@ def protect_word(m, t, vm, w, bits):
             rcu_read_lock(m, t)
         changed += found & CHANGED_MASK
         restarts += found >> RESTARTS_SHIFT
-    rcu_read_unlock(m, t)
+        if section > 0:
+            section_pause(m, t, vm, section)
+    if inside == 0:
+        rcu_read_unlock(m, t)
     if restarts:
         fetch_add(m, vm + VM.rmap_restarts, restarts)
     return changed
@@ -131,6 +164,7 @@ def protect_dirty(m, t, vm):
     words = dirty_words(m, vm)
     count = 0
     harvest_lock(m, vm)
+    section_begin(m, t, vm)
     w = 0
     while w < words:
         if w & (LINE - 1) == 0 and w + LINE <= words and line_is_clean(m, dirty + w):
@@ -139,6 +173,7 @@ def protect_dirty(m, t, vm):
             if read_once(m, dirty + w):
                 count += popcount(harvest_word(m, t, vm, w))
             w += 1
+    section_end(m, t)
     harvest_unlock(m, vm)
     return count
 

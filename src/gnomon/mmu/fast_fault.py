@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, load_acquire, read_once
-from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, PROTECTOR, PROTECTOR_LOCKED, PUBLISH_BITMAP_FIRST
+from gnomon.mmu.design import FAST_FAULT_DROP_DIRTY, PROTECTOR, PROTECTOR_LOCKED, PUBLISH_BITMAP_FIRST, RECLAIM, RECLAIM_MODE_WAIT
 from gnomon.mmu.slot import mark_frame_dirty
 from gnomon.mmu.spte import PFN_MASK, PRESENT, WRITABLE, is_fast_writable
 from gnomon.mmu.tlb import TLB_WRITE
-from gnomon.mmu.vcpu import REQ_ROOTS, VCPU
+from gnomon.mmu.vcpu import REQ_ROOTS, VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import is_allowed, leaf_of, regime_slot
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
@@ -49,11 +49,16 @@ def fast_page_fault(m, v, va, access, regime):
     if access != TLB_WRITE:
         return FAST_NOT
     vm = read_once(m, v + VCPU.vm)
-    if read_once(m, vm + VM.design) & PROTECTOR == PROTECTOR_LOCKED and regime_slot(regime):
+    design = read_once(m, vm + VM.design)
+    if design & PROTECTOR == PROTECTOR_LOCKED and regime_slot(regime):
         return FAST_NOT  # as in today's KVM, where shadows of guest tables have no fast page fault
     t = read_once(m, v + VCPU.thread)
     result = FAST_NOT
-    rcu_read_lock(m, t)
+    waited_for = design & RECLAIM == RECLAIM_MODE_WAIT
+    if waited_for:
+        guest_enter(m, v)  # the counterpart of READING_SHADOW_PAGE_TABLES: who frees a table waits for the span to end (I-9)
+    else:
+        rcu_read_lock(m, t)
     root = read_once(m, v + VCPU.root + regime_slot(regime))
     if root and load_acquire(m, v + VCPU.requests) & REQ_ROOTS == 0:  # F4
         at = leaf_of(m, root, va, access)
@@ -67,5 +72,8 @@ def fast_page_fault(m, v, va, access, regime):
                 tries = 0
             elif make_writable(m, vm, v, at, spte):
                 result = FAST_FIXED
-    rcu_read_unlock(m, t)
+    if waited_for:
+        guest_exit(m, v)
+    else:
+        rcu_read_unlock(m, t)
     return result

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from gnomon.lang import PAGE_WORDS, kernel
 from gnomon.lang.atomics import read_once, write_once
+from gnomon.lang.host import sched_yield
 from gnomon.mem.frames import frame_free, run_alloc_n
 from gnomon.mem.pool import PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, slab_free
 from gnomon.mmu.context import reset_context
+from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.rmap import take_spare
 from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
 from gnomon.mmu.vm_words import HASH_BUCKETS, VM, VM_WORDS
@@ -69,6 +71,9 @@ def vm_clear(m, vm, t):
         zapped = prepare_zap(m, vm, t, read_once(m, vm + VM.active_head), zapped)
     write_once(m, vm + VM.direct_root, 0)
     commit_zap(m, vm, t, zapped)
+    while read_once(m, vm + VM.deferred):  # who still reads is a harvest, and ends
+        if run_callbacks(m, t, 64) == 0:
+            sched_yield()
     for i in range(read_once(m, vm + VM.harts)):
         v = read_once(m, vm + VM.vcpus + i)
         desc = take_spare(m, v)

@@ -3,7 +3,7 @@
     direct      sptes follow from the position: entry i maps gfn + i * pages_of(level - 1). Bare and M-mode, and below guest superpages
     indirect    shadows the guest's table page `gfn`, entry for entry; that page is write-tracked as long as we do (tracked[])
 
-Owns       the SP header (CACHE_SP), its table (CACHE_TABLE: type-stable, all zero when free), the hash and the active list
+Owns       the SP header (CACHE_SP, type-stable), the hash and the active list; its table is release.py's
 Guarantees S1  at most one shadow page a key; every one in use is in the hash and the active list
            S2  tracked[index] > 0 before any entry of the guest's table is read to fill an spte (I-15)
 Context    everything here under mmu_lock
@@ -15,8 +15,10 @@ from gnomon.lang import kernel, record
 from gnomon.lang.arith import mul, shr
 from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.mem.pool import FRAME_TABLE, PAGE_WORDS_SHIFT, frame_owner, frame_payload, frame_set_word, frame_word
-from gnomon.mem.slab import CACHE_SP, CACHE_TABLE, slab_alloc, slab_free
+from gnomon.mem.slab import CACHE_SP, slab_alloc, slab_free
+from gnomon.mmu.table import table_alloc
 from gnomon.mmu.vm_words import HASH_BUCKETS, VM
+from gnomon.sync.state import RCU_HEAD
 
 TABLE_ENTRIES = 512
 TABLE_SHIFT = 9
@@ -39,7 +41,8 @@ SP = record(
     older=1,
     zap_next=1,  # chain of zapped pages that wait for the flush
     writes=1,  # tracked writes since it was last used for a fault
-    spare=3,
+    vm=1,  # the machine it belongs to
+    rcu=RCU_HEAD.size,  # its callback, where it is freed through RCU (release.py)
 )
 
 
@@ -80,7 +83,7 @@ def sp_alloc(m, vm, t, gfn, role):
     sp = slab_alloc(m, t, CACHE_SP)
     if sp == 0:
         return 0
-    table = slab_alloc(m, t, CACHE_TABLE)
+    table = table_alloc(m, vm, t)
     if table == 0:
         slab_free(m, t, CACHE_SP, sp)
         return 0
@@ -89,6 +92,7 @@ def sp_alloc(m, vm, t, gfn, role):
     write_once(m, sp + SP.table, table)
     write_once(m, sp + SP.parents, 0)
     write_once(m, sp + SP.writes, 0)
+    write_once(m, sp + SP.vm, vm)
     frame_set_word(m, table >> PAGE_WORDS_SHIFT, frame_owner(FRAME_TABLE, sp))
     head = hash_head(m, vm, gfn)
     write_once(m, sp + SP.hash_next, read_once(m, head))
@@ -139,14 +143,6 @@ def hash_remove(m, vm, sp):
     while read_once(m, before + SP.hash_next) != sp:
         before = read_once(m, before + SP.hash_next)
     write_once(m, before + SP.hash_next, read_once(m, sp + SP.hash_next))
-    return 0
-
-
-@kernel
-def sp_free(m, t, sp):
-    """Give header and table back. Nothing points here any more: unlinked, flushed, table all zero."""
-    slab_free(m, t, CACHE_TABLE, read_once(m, sp + SP.table))
-    slab_free(m, t, CACHE_SP, sp)
     return 0
 
 

@@ -22,6 +22,7 @@ from gnomon.mmu.host_page import host_forget, host_lookup, host_wait
 from gnomon.mmu.rmap import rmap_top_up
 from gnomon.mmu.slot import slot_index
 from gnomon.mmu.slow_fault import direct_fault
+from gnomon.mmu.throttle import must_stall, throttle
 from gnomon.mmu.tlb import TLB_EXEC
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm_words import VM
@@ -56,8 +57,14 @@ def slow_page_fault(m, v, va, access, regime):
     if regime_slot(regime) == 0:  # else the guest's tables, read under mmu_lock, say which page it is
         found = host_lookup(m, vm, v, t, slot_index(m, vm, va))
     if found and rmap_top_up(m, v, t) == 0:
+        throttle(m, vm, t)
         spin_lock(m, vm + VM.mmu_lock)
         make_pages_available(m, vm, t)
+        while must_stall(m, vm):  # what was just recycled is charged until its memory is free
+            spin_unlock(m, vm + VM.mmu_lock)
+            throttle(m, vm, t)
+            spin_lock(m, vm + VM.mmu_lock)
+            make_pages_available(m, vm, t)
         if regime_slot(regime):
             result = guest_fault(m, vm, v, va, access, regime)
         else:

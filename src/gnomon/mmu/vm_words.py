@@ -44,6 +44,15 @@ VM = record(
     tlbs_dirty=1,  # counts zaps whose flush was left to the guest's SFENCE.VMA; only grows
     tlbs_clean=1,  # what tlbs_dirty was when a flush began that is over; equal to it: no TLB holds more than the sptes say
     big_zaps=1,  # counts zaps of whole superpage mappings: an SFENCE.VMA by address must then drop everything
+    section=1,  # rmaps a lockless protector walks in one read section: 0 = those of one bitmap word, -1 = the whole slot's
+    walked=1,  # rmaps walked in this section; the harvester's own
+    deferred=1,  # zapped shadow pages whose memory waits for a grace period
+    deferred_peak=1,
+    defer_limit=1,  # call-rcu-throttled: stall slow faults while as many are deferred, 0 = only n_max counts
+    barrier_every=1,  # call-rcu-throttled: an RCU barrier every that many zapped pages, 0 = none
+    since_barrier=1,
+    stalls=1,  # slow faults that waited for deferred pages
+    barriers=1,  # RCU barriers waited for
     zaps=1,  # shadow pages zapped
     recycled=1,  # … because n_max was reached
     flooded=1,  # … because the guest wrote to them as if they were data

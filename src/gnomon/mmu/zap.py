@@ -15,7 +15,8 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
 from gnomon.mem.shrinker import shrink_all
-from gnomon.mmu.design import ZAP_FREE_AT_ONCE
+from gnomon.mmu.design import RECLAIM, RECLAIM_THROTTLED, ZAP_FREE_AT_ONCE
+from gnomon.mmu.release import release_page
 from gnomon.mmu.rmap import DESC, RMAP_LOCKED, page_rmap_remove, rmap_remove
 from gnomon.mmu.shadow_page import (
     ROLE_DIRECT,
@@ -26,7 +27,6 @@ from gnomon.mmu.shadow_page import (
     child_page,
     hash_remove,
     role_level,
-    sp_free,
 )
 from gnomon.mmu.slot import index_of_frame
 from gnomon.mmu.spte import LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, spte_table
@@ -105,7 +105,8 @@ def prepare_zap(m, vm, t, sp, zapped):
         fetch_add(m, read_once(m, vm + VM.tracked) + index, -1)
     hash_remove(m, vm, sp)
     active_remove(m, vm, sp)
-    fetch_add(m, vm + VM.n_used, -1)
+    if read_once(m, vm + VM.design) & RECLAIM != RECLAIM_THROTTLED:
+        fetch_add(m, vm + VM.n_used, -1)  # throttled: charged until its memory is free (release.py)
     fetch_add(m, vm + VM.zaps, 1)
     write_once(m, sp + SP.zap_next, zapped)
     return sp
@@ -122,16 +123,21 @@ def commit_zap(m, vm, t, zapped):
     sp = zapped
     while sp:
         following = read_once(m, sp + SP.zap_next)
-        sp_free(m, t, sp)
+        release_page(m, vm, t, sp)
         sp = following
     return 0
 
 
 @kernel
+def is_crowded(m, vm):
+    """1 when fewer than KEEP_FREE_PAGES are left below n_max: a slow fault may need as many."""
+    return int(read_once(m, vm + VM.n_used) + KEEP_FREE_PAGES > read_once(m, vm + VM.n_max))
+
+
+@kernel
 def make_pages_available(m, vm, t):
     """Recycle the oldest shadow pages when fewer than KEEP_FREE_PAGES are left below n_max. Roots only when nothing else is left."""
-    limit = read_once(m, vm + VM.n_max)
-    if read_once(m, vm + VM.n_used) + KEEP_FREE_PAGES <= limit:
+    if is_crowded(m, vm) == 0:
         return 0
     return recycle(m, vm, t, RECYCLE_PAGES)
 

@@ -15,12 +15,13 @@ from gnomon.lang import PAGE_WORDS
 from gnomon.lang.fixed import FRAMES_AT
 from gnomon.mem.debug import cache_stats, leak_check
 from gnomon.mem.pool import POOL
-from gnomon.mem.shrinker import mem_callbacks, shrink_all
+from gnomon.mem.shrinker import shrink_all
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
 from gnomon.mmu import designs
 from gnomon.mmu.context import mmu_set_context
 from gnomon.mmu.dirty import commit, disable_dirty_log, enable_dirty_log, harvest
 from gnomon.mmu.dirty_ring import harvest_rings, rings_on
+from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.ring import RING_ENTRY_WORDS
 from gnomon.mmu.setup import static_words, vcpu_create, vm_clear, vm_create
 from gnomon.mmu.slot import backing_fault
@@ -147,14 +148,15 @@ class Rig:
         for _ in range(2):
             deadline = time.monotonic() + PATIENCE
             while self.waiting():
-                self.call(mem_callbacks, self.t, 1000)
+                self.call(run_callbacks, self.t, 1000)
                 if time.monotonic() > deadline:
-                    raise GnomonError(f"{self.waiting()} slab pages wait for a grace period that does not end")
+                    raise GnomonError(f"{self.waiting()} pages wait for a grace period that does not end")
             self.call(shrink_all, self.t)
 
     def waiting(self) -> int:
-        """Slab pages that wait for a grace period."""
-        return sum(cache_stats(self.m, cache)["waiting"] for cache in (CACHE_DESC, CACHE_SP, CACHE_TABLE))
+        """Slab pages and shadow pages that wait for a grace period."""
+        waiting = sum(cache_stats(self.m, cache)["waiting"] for cache in (CACHE_DESC, CACHE_SP, CACHE_TABLE))
+        return waiting + self.field("deferred")
 
     def remains(self) -> list[str]:
         """Clear the machine and ask every oracle of mem: what was written after its free, freed twice, or leaks."""

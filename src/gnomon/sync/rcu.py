@@ -36,6 +36,8 @@ from gnomon.sync.state import RCU, THREAD, thread_block
 from gnomon.sync.thread import advance_to
 
 FIRST_GRACE_PERIOD = 1
+BLIMIT, QHIMARK, QLOWMARK, DIVISOR = 10, 10_000, 100, 7
+"""What kernel/rcu/tree.c begins with."""
 
 
 @kernel(entry=True)
@@ -45,6 +47,11 @@ def rcu_init(m, usable):
     write_once(m, RCU_AT + RCU.counter, FIRST_GRACE_PERIOD)
     write_once(m, RCU_AT + RCU.fenced, FIRST_GRACE_PERIOD)
     write_once(m, RCU_AT + RCU.completed, FIRST_GRACE_PERIOD)
+    write_once(m, RCU_AT + RCU.blimit, BLIMIT)
+    write_once(m, RCU_AT + RCU.qhimark, QHIMARK)
+    write_once(m, RCU_AT + RCU.qlowmark, QLOWMARK)
+    write_once(m, RCU_AT + RCU.qovld, 2 * QHIMARK)
+    write_once(m, RCU_AT + RCU.divisor, DIVISOR)
     works = 0
     if usable != 0 and membarrier() == 0:
         works = 1

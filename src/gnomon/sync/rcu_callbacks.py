@@ -4,6 +4,7 @@ Counterpart in Linux: call_rcu(), rcu_do_batch(), rcu_barrier(). There the callb
 that owns the number takes the callback by rcu_take_ready(), acts on it, and says rcu_done().
 
 Owns       THREAD.lock first last ready_at queued taken longest   a queue a thread, oldest first
+           THREAD.batch checked                                    the flood of that queue, with rcu_batch.py
            THREAD.took finished                                    what each thread has taken, and how much of it is complete
            THREAD.barrier_at barrier_goal                          a walk of rcu_barrier_poll()
            RCU.wanted                                              the newest grace period some callback needs
@@ -24,6 +25,7 @@ from gnomon.lang.atomics import load_acquire, read_once, store_release, write_on
 from gnomon.lang.fixed import MAX_THREADS, RCU_AT
 from gnomon.lang.kernel import kernel
 from gnomon.sync.rcu import rcu_advance, rcu_read_held
+from gnomon.sync.rcu_batch import flood_rising, rcu_hurry
 from gnomon.sync.spinlock import spin_lock, spin_pause, spin_unlock
 from gnomon.sync.state import RCU, RCU_HEAD, THREAD, thread_block
 from gnomon.sync.thread import advance_to
@@ -53,8 +55,11 @@ def call_rcu(m, t, head, func):
     length = queued - read_once(m, block + THREAD.taken)
     if length > read_once(m, block + THREAD.longest):
         write_once(m, block + THREAD.longest, length)
+    hurry = flood_rising(m, block, length)
     spin_unlock(m, block + THREAD.lock)
     advance_to(m, RCU_AT + RCU.wanted, number)
+    if hurry:
+        rcu_hurry(m, t)
     return 0
 
 

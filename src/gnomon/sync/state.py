@@ -1,7 +1,7 @@
 """state: the words that sync owns, and where they lie.
 
 Owns       RCU          at RCU_AT          grace periods of the process, a cache line for what readers load, one for what changes
-           THREAD       at thread_block(t) a line that only thread t writes, a line for its callback queue
+           THREAD       at thread_block(t) a line that only thread t writes, two for its callback queue
            RCU_HEAD     inside an object   what call_rcu() links the object by
 Context    layouts only; spinlock.py, thread.py, rcu.py and rcu_callbacks.py say who may write which word
 """
@@ -22,7 +22,16 @@ RCU = record(
     threads=1,  # one more than the highest slot ever registered: how far scans go
     line1=4,
     contended=1,  # spin_lock() calls that found a lock taken (spinlock.py)
-    line2=7,
+    forced=1,  # times a queue grew by more than qhimark (rcu_batch.py)
+    hurried=1,  # grace periods begun by call_rcu() itself, in a hurry
+    line2=5,
+    blimit=1,  # callbacks a batch, as rcutree.blimit
+    qhimark=1,  # growth of a queue that is a flood; 0: none ever is
+    qlowmark=1,  # at or below it a flood is over
+    qovld=1,  # above it every call_rcu() drives grace periods; 0: never
+    divisor=1,  # a batch is at least length >> divisor
+    expedite=1,  # 1: every call_rcu() drives grace periods
+    line3=2,
 )
 
 THREAD = record(
@@ -43,6 +52,9 @@ THREAD = record(
     taken=1,  # callbacks ever taken from here
     longest=1,  # the most that were ever queued here at once
     line1=1,
+    batch=1,  # blimit in force in a flood, 0 otherwise
+    checked=1,  # length when the flood was noticed last
+    line2=6,
 )
 
 RCU_HEAD = record("RCU_HEAD", "A callback inside the object it will free.", next=1, func=1, goal=1)

@@ -26,6 +26,8 @@ def sync_stats(m: Arena) -> dict[str, int]:
         "callbacks_queued": total(THREAD.queued),
         "callbacks_invoked": total(THREAD.finished),
         "callbacks_waiting": sum(queue_lengths(m)),
+        "floods": int(m.words[RCU_AT + RCU.forced]),
+        "grace_periods_hurried": int(m.words[RCU_AT + RCU.hurried]),
         "longest_queue": max((int(m.words[b + THREAD.longest]) for b in blocks), default=0),
         "membarrier": int(m.words[RCU_AT + RCU.membarrier]),
         "contended_locks": int(m.words[RCU_AT + RCU.contended]),

@@ -11,16 +11,18 @@ from gnomon.lang.host import register_membarrier
 from gnomon.lang.warm import warm
 from gnomon.mem.frames import frames_init, frames_set_debug, frames_set_watermarks
 from gnomon.mem.pool import POOL
-from gnomon.mem.shrinker import mem_callbacks, mem_thread_exit
+from gnomon.mem.shrinker import mem_thread_exit
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, cache_init
 from gnomon.mem.slab_page import CTOR_ZERO, TYPESAFE
+from gnomon.mmu.release import do_batch
 from gnomon.mmu.rmap import DESC
 from gnomon.mmu.shadow_page import SP
 from gnomon.sync.rcu import rcu_init
 from gnomon.sync.thread import thread_register
 
 MIN_FRAMES, LOW_FRAMES, HIGH_FRAMES = 32, 128, 256
-CALLBACK_BUDGET = 256
+BATCHES = 8
+"""RCU batches at one look: their size is RCU's own (rcu_batch.py)."""
 
 
 class Host:
@@ -59,7 +61,9 @@ class Host:
 
     def housekeeping(self, t: int) -> None:
         """Move RCU on and free what has waited long enough. Called now and then by a thread of slot `t`."""
-        mem_callbacks(self.arena, t, CALLBACK_BUDGET)
+        for _ in range(BATCHES):
+            if do_batch(self.arena, t) == 0:
+                break
 
     @property
     def low(self) -> bool:

@@ -11,7 +11,9 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, designed, register
 from gnomon.check.scenarios.machine_stage import Stage, guest_store
 from gnomon.lang import PAGE_SHIFT, kernel
-from gnomon.lang.atomics import read_once, write_once
+from gnomon.lang.atomics import fetch_or, read_once, write_once
+from gnomon.mmu.dirty import commit, harvest
+from gnomon.mmu.release import do_batch
 from gnomon.mmu.rmap import guard_lets, spte_protect
 from gnomon.mmu.slow_fault import direct_fault
 from gnomon.mmu.spte import PRESENT, WRITABLE
@@ -43,6 +45,13 @@ def map_page(m, v, gpa):
     spin_lock(m, vm + VM.mmu_lock)
     direct_fault(m, vm, v, t, gpa, TLB_WRITE)
     spin_unlock(m, vm + VM.mmu_lock)
+    return 0
+
+
+@kernel
+def fault_elsewhere(m, vm):
+    """For set-up: page 0 is logged as dirty once more, so that a protector comes to look at its spte, W or not."""
+    fetch_or(m, read_once(m, vm + VM.dirty), 1)
     return 0
 
 
@@ -111,6 +120,23 @@ def wrong_page(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
+def freed_table(mutant: Mutant | None) -> Scenario:
+    """A vCPU in a fast fault and a protector outside any vCPU, both in table A, which a recycler frees; callbacks that are ready run."""
+    stage = Stage(mutant, vcpus=2, pages=2, handshake=True)
+    stage.touch(0, 0)
+    stage.log()
+    s, v = stage.scenario, stage.vcpus[0]
+    s.run(guest_store, v, 0, 1)
+    s.run(harvest, stage.slot, stage.vm)
+    s.run(commit, stage.vm)
+    s.run(fault_elsewhere, stage.vm)
+    owner = stage.owner_of_table(0)
+    s.thread("vcpu", stage.store(0, 0, 2))
+    s.thread("recycler", call(zap_table, stage.vcpus[1], owner), call(do_batch, 1))
+    s.thread("harvester", stage.round())
+    return stage.finish()
+
+
 register(Entry("reuse/wrong-page", "C8: the cmpxchg of the protector succeeds on a page that reused the table", wrong_page, witness=True))
 register(Entry("reuse/leaf", "C9: without any guard, write-protecting another last-level spte is repaired by the next fault", leaf_reuse))
 register(
@@ -130,3 +156,14 @@ register(
 )
 register(Entry("reuse/middle-fixup", "C12: without a guard, a fault path that repairs middle sptes lets the guest go on", fixup))
 register(Entry("reuse/middle-mmu-writable", "today's one-bit guard (MMU_W set, PS clear) keeps middle sptes writable too", one_bit_guard))
+register(
+    Entry(
+        "reuse/freed-table",
+        "nobody looks into a table's memory after it went back to the pool: fast fault and protector against a recycler (I-9, S-2)",
+        freed_table,
+        {
+            "immediate": Mutant("frees the frame after the flush", design="reclaim=immediate", property="use after free"),
+            "mode-wait": Mutant("waits for vCPUs, and the protector is none (I-9)", design="reclaim=mode-wait", property="use after free"),
+        },
+    )
+)

@@ -10,12 +10,13 @@ from gnomon.lang.arith import ctz, shr, urem, wrap
 from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.lang.guest_memory import clear_page, copy_page
 from gnomon.lang.host import futex_wait
-from gnomon.mem.shrinker import mem_callbacks, shrink_all
+from gnomon.mem.shrinker import shrink_all
 from gnomon.mmu.age import age_page
 from gnomon.mmu.dirty import commit, harvest
 from gnomon.mmu.dirty_ring import harvest_rings
 from gnomon.mmu.host_page import host_lock
 from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames
+from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import commit_zap, prepare_zap, recycle
@@ -70,7 +71,7 @@ def churn_once(m, vm, t, kinds, x):
         change_some(m, vm, t, x)
     if kinds & AGE:
         age_page(m, t, vm, read_once(m, vm + VM.rmap) + urem(shr(x, 37), read_once(m, vm + VM.pages)))
-    return mem_callbacks(m, t, CALLBACKS)
+    return run_callbacks(m, t, CALLBACKS)
 
 
 @kernel
