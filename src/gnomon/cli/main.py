@@ -49,6 +49,7 @@ COMMANDS = {
     "discard": ("act:discard", "In doubt, decide that the other side owns a machine, and end it here."),
     "demo": ("demo:demo", "Watch a guest move between two processes while it writes memory."),
     "check": ("check_commands:check", "Explore every interleaving of a scenario: proved, violated or bounded."),
+    "designs": ("designs:designs", "The design space: what --design may name, and what the checker says of it."),
     "claims": ("check_commands:claims", "What the explorer says of the claims of the 2013 thread."),
     "replay": ("replay:replay", "Step through a counterexample that check has saved."),
     "litmus": ("check_commands:litmus", "Run herd's x86 litmus tests: Never, Sometimes or Always."),

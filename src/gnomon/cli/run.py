@@ -32,6 +32,7 @@ def run(
     ] = "auto",
     design: Annotated[str, Parameter(help="axis=choice,…: how its MMU works; gnomon designs lists them.")] = "",
     trace: Annotated[Path | None, Parameter(help="Write what it did over time, for Perfetto.")] = None,
+    tune: Annotated[str, Parameter(help="name=number,…: section, defer-limit, blimit, …: docs/designs.md lists them.")] = "",
     json: Annotated[bool, Parameter(help="Events as JSON lines on stdout.")] = False,
 ) -> int:
     """Run a guest: its console on stdout and stdin, its exit code as exit code."""
@@ -44,7 +45,7 @@ def run(
     output = Output(json=json)
     hosted = Hosted(claim, on_event=output.event, note=say.note)
     try:
-        machine = make_machine(size, harts, name=name, console=output, design=design)
+        machine = make_machine(size, harts, name=name, console=output, design=design, tuning=tune)
         hosted.adopt(machine)
         try:
             machine.load(str(file), bootargs=append, start=start, initrd=initrd)

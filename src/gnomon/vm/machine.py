@@ -21,7 +21,7 @@ from gnomon.lang import PAGE_SIZE, PAGE_WORDS
 from gnomon.lang.host import monotonic_ns
 from gnomon.mem.frames import run_alloc_n
 from gnomon.mmu.age import age
-from gnomon.mmu.designs import parse
+from gnomon.mmu.designs import parse, tune
 from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
 from gnomon.mmu.vm_words import MAX_HARTS, VM
 from gnomon.vm import frames, pages, state
@@ -57,6 +57,7 @@ class Machine:
     shadow_pages  n_max_mmu_pages; None for 2 % of RAM's pages
     host          share this Host with other machines; None for one of its own
     design        which choice of each axis of the design space runs: "reclaim=call-rcu,guard=fixup"; gnomon.mmu.designs lists them
+    tuning        numbers beside it: "section=64,defer-limit=100" (gnomon.mmu.designs.TUNINGS); those of RCU hold for the whole host
     debug         poison freed memory and count what writes to it
 
     Raises GnomonError for impossible sizes and designs."""
@@ -71,6 +72,7 @@ class Machine:
         console: Callable[[bytes], object] | None = None,
         shadow_pages: int | None = None,
         design: str = "",
+        tuning: str = "",
         debug: bool = False,
     ):
         if memory % PAGE_SIZE or not LEAST_MEMORY <= memory <= MOST_MEMORY:
@@ -79,7 +81,7 @@ class Machine:
             )
         if not 1 <= harts <= min(MAX_HARTS, 48):
             raise GnomonError(f"a machine has 1 to 48 harts: {harts}", exit_code=2)
-        chosen = parse(design)
+        chosen, tuned = parse(design), tune(tuning)
         if shadow_pages is not None and shadow_pages < LEAST_SHADOW_PAGES:
             raise GnomonError(f"a machine needs at least {LEAST_SHADOW_PAGES} shadow pages: {shadow_pages}", exit_code=2)
         self.memory, self.harts, self.name = memory, harts, name
@@ -100,6 +102,8 @@ class Machine:
             raise GnomonError(f"the host's pool has no room for the tables of a machine of {memory} bytes")
         words = self.arena.words
         words[self.vm + VM.design] = chosen
+        for tuning_of, number in tuned.items():
+            words[tuning_of.at + self.vm * tuning_of.of_machine] = number
         words[self.vm + DEV.htif_tohost] = words[self.vm + DEV.htif_fromhost] = -1
         for number, (v, at) in enumerate(zip(self.vcpus, decode, strict=True)):
             hart_reset(self.arena, v, number, RAM_BASE, 0, at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gnomon.hart.state import HART
+from gnomon.lang import PAGE_SIZE
 from gnomon.mem.debug import cache_stats, mem_stats
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
 from gnomon.mmu.designs import chosen
@@ -31,6 +32,12 @@ _MMU = {
     "pages moved": VM.moved,
     "frames taken back": VM.taken_back,
 }
+_RECLAIM = {
+    "deferred pages": VM.deferred,
+    "deferred pages peak": VM.deferred_peak,
+    "stalls": VM.stalls,
+    "barriers": VM.barriers,
+}
 _RINGS = {"ring entries": VCPU.ring_dirty, "waits for a full ring": VCPU.ring_waits}
 _LOG = {
     "harvests": VM.harvests,
@@ -58,6 +65,7 @@ def statistics(machine) -> dict:
         "faults": over_harts(_FAULTS),
         "tlb": over_harts(_TLB),
         "mmu": of_vm(_MMU),
+        "reclaim": {**of_vm(_RECLAIM), "deferred bytes": int(words[machine.vm + VM.deferred]) * PAGE_SIZE},
         "dirty log": {"enabled": int(machine.logging), **over_harts(_RINGS), **of_vm(_LOG)},
         "slabs": {name: cache_stats(machine.arena, cache) for name, cache in caches.items()},
         "frames": mem_stats(machine.arena),
