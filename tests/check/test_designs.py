@@ -26,7 +26,8 @@ def test_is_a_wrong_choice_right_in_the_company_that_cures_it(rule):
     """Both halves: refuted alone, proved together."""
     name = COMPANY[rule.first[0]]
     alone, together = "=".join(rule.first), f"{'='.join(rule.first)},{'='.join(rule.second)}"
-    assert wrongs(parse(alone)) and not wrongs(parse(together))
+    assert any(wrong.startswith(alone) for wrong in wrongs(parse(alone)))
+    assert not any(wrong.startswith(alone) for wrong in wrongs(parse(together)))
     assert explore(build(f"{name}@{together}"), "tso", max_seconds=120.0).proved
 
 

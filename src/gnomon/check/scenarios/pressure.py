@@ -23,7 +23,7 @@ from gnomon.mmu.release import do_batch, run_callbacks
 from gnomon.mmu.setup import vcpu_create, vm_create
 from gnomon.mmu.tlb import TLB_READ
 from gnomon.mmu.vcpu import VCPU
-from gnomon.mmu.vm_words import VM
+from gnomon.mmu.vm_words import HASH_BUCKETS, VM
 from gnomon.mmu.zap import recycle
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
@@ -148,6 +148,8 @@ def consumer(mutant: Mutant | None, shrinks: int) -> Scenario:
     s.run(take_all, stage.slot)
     s.label(other, "other vm", VM)
     s.label(guest, "other vcpu", VCPU)
+    for name, words in (("rmap", 4), ("backing", 4), ("hash", HASH_BUCKETS)):
+        s.label(stage.word(other + getattr(VM, name)), f"other {name}", words=words)
     s.thread("reader", call(long_reader, 0))
     s.thread("consumer", call(consume, stage.slot, stage.vm, other, shrinks))
     frames_are_safe(s)
