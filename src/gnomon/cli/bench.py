@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
 from gnomon.cli import say, warming
+from gnomon.cli.check_commands import write
 from gnomon.errors import GnomonError
 
 PREFIX = "bench_"
@@ -42,6 +44,7 @@ def bench(
     /,
     *,
     json: Annotated[bool, Parameter(help="The rows as one JSON document.")] = False,
+    html: Annotated[Path | None, Parameter(help="Write tables and pictures as a page.")] = None,
 ) -> int:
     """Measure this machine, as ratios in one run where there is a peer. It shows; it does not judge by its exit code."""
     known = benches()
@@ -52,6 +55,10 @@ def bench(
     for chosen in [name] if name else known:
         for row in importlib.import_module(known[chosen]).rows(lambda text: say.note(f"bench {text} …")):
             found.append(judge(msgspec.convert(row, Row, from_attributes=True, strict=False)))
+    if html:
+        from gnomon.report.bench_page import bench_page
+
+        write(lambda: html.write_text(bench_page(found, HEADER, cells)), html)
     if json:
         say.json(found)
     else:

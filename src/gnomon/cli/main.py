@@ -54,6 +54,7 @@ COMMANDS = {
     "replay": ("replay:replay", "Step through a counterexample that check has saved."),
     "litmus": ("check_commands:litmus", "Run herd's x86 litmus tests: Never, Sometimes or Always."),
     "stress": ("stress:stress", "Search the running MMU for a lost page, on real threads."),
+    "pressure": ("pressure:pressure", "Machines and another consumer on one pool: who is bounded, who is left without."),
     "bench": ("bench:bench", "Measure, as ratios in one run."),
     "study": ("study:study", "Run every combination of a sweep on a cluster, the results in a DuckDB file."),
 }

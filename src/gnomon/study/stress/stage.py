@@ -18,6 +18,7 @@ from gnomon.study.rig import SUPERVISOR, Rig
 from gnomon.study.stress.churn import KINDS, churn, copy_snapshot, harvest_and_copy, migrate_loop
 from gnomon.study.stress.guest import CTL, MAX_STREAMS, STREAM_WORDS, STRIDE, TABLE_WINDOW, WINDOW, guest_writes
 from gnomon.vm.devices import RAM_BASE
+from gnomon.vm.host import Host
 
 KERNELS = (guest_writes, churn, migrate_loop, harvest_and_copy, copy_snapshot)
 BATCHES = 4000
@@ -36,7 +37,8 @@ class Stress:
     churns     names of KINDS, every `nap_ns`; none: nobody churns
     ring       entries of each vCPU's dirty ring, 0: none
     migrating  a thread harvests and copies in a tight loop
-    design     as of Machine"""
+    design     as of Machine
+    host       share this Host with other machines"""
 
     def __init__(
         self,
@@ -51,10 +53,11 @@ class Stress:
         nap_ns: int = 300_000,
         seed: int = 1,
         ring: int = 0,
+        host: Host | None = None,
     ):
         for k in KERNELS:
             compile_kernel(k)
-        self.rig = Rig(pages + 64 + aliases, harts, n_max=n_max, design=design)
+        self.rig = Rig(pages + 64 + aliases, harts, n_max=n_max, design=design, host=host)
         self.m, self.words, self.stress_pages, self.harts = self.rig.m, self.rig.words, pages, harts
         if ring:
             self.rig.rings(ring)

@@ -1,0 +1,107 @@
+"""chart: lines and bars as SVG in the colours of the page's style sheet, which follow light and dark.
+
+A chart is drawn for its numbers to be read: axes from round number to round number, each line named at its side, every point's figures in
+a tooltip. (Charting libraries fix colours when they draw; a page that follows the reader's scheme cannot have that.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+WIDTH, HEIGHT = 640, 260
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 40
+COLOURS = 8
+BAR, BAR_GAP, LABEL = 18, 8, 300
+
+Points = Sequence[tuple[float, float]]
+
+
+def lines(
+    series: dict[str, Points], x: str, y: str, *, log_x: bool = False, log_y: bool = False, marks: dict[str, float] | None = None
+) -> str:
+    """A line a series; `marks` are named heights drawn across. With a logarithmic axis, points that are not positive are left out."""
+    marks = marks or {}
+    kept = {name: [p for p in points if (p[0] > 0 or not log_x) and (p[1] > 0 or not log_y)] for name, points in series.items()}
+    xs = [p[0] for points in kept.values() for p in points]
+    ys = [p[1] for points in kept.values() for p in points] + [v for v in marks.values() if v > 0 or not log_y]
+    if not xs:
+        return "<p class=dim>nothing to draw</p>"
+    across, up = _Axis(min(xs), max(xs), log_x), _Axis(0 if not log_y else min(ys), max(ys), log_y)
+    to_x = lambda v: LEFT + across.place(v) * (WIDTH - LEFT - RIGHT)  # noqa: E731
+    to_y = lambda v: HEIGHT - BOTTOM - up.place(v) * (HEIGHT - TOP - BOTTOM)  # noqa: E731
+    parts = [f'<line class=grid x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>' for v in up.ticks]
+    parts += [f'<text class=tick x="{LEFT - 6}" y="{to_y(v) + 4:.1f}" text-anchor=end>{number(v)}</text>' for v in up.ticks]
+    parts += [f'<text class=tick x="{to_x(v):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor=middle>{number(v)}</text>' for v in across.ticks]
+    for name, v in marks.items():
+        parts.append(f'<line class=mark x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>')
+        parts.append(f'<text class=tick x="{WIDTH - RIGHT}" y="{to_y(v) - 4:.1f}" text-anchor=end>{escape(name)} {number(v)}</text>')
+    for n, (name, points) in enumerate(kept.items()):
+        where = " ".join(f"{to_x(px):.1f},{to_y(py):.1f}" for px, py in points)
+        parts.append(f'<polyline class="course t{n % COLOURS}" points="{where}"><title>{escape(name)}</title></polyline>')
+    parts.append(f'<text class=tick x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor=middle>{escape(x)}</text>')
+    parts.append(
+        f'<text class=tick x="12" y="{HEIGHT / 2:.0f}" text-anchor=middle transform="rotate(-90 12 {HEIGHT / 2:.0f})">{escape(y)}</text>'
+    )
+    keys = "".join(f'<li class="t{n % COLOURS}">{escape(name)}</li>' for n, name in enumerate(kept))
+    drawn = f'<svg class=chart viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="{escape(y)} by {escape(x)}">{"".join(parts)}</svg>'
+    return f"<figure>{drawn}<ul class=keys>{keys}</ul></figure>"
+
+
+def bars(values: Sequence[tuple[str, float]], unit: str) -> str:
+    """A bar a value, on a logarithmic scale where the greatest is more than a hundred times the least."""
+    if not values:
+        return "<p class=dim>nothing to draw</p>"
+    positive = [v for _, v in values if v > 0]
+    log = bool(positive) and max(positive) > 100 * min(positive)
+    axis = _Axis(min(positive) / 2 if log else 0.0, max(positive, default=1.0), log)
+    height = len(values) * (BAR + BAR_GAP)
+    parts = []
+    for n, (name, v) in enumerate(values):
+        y = n * (BAR + BAR_GAP)
+        width = axis.place(v) * (WIDTH - LABEL - 90) if v > 0 else 0
+        parts.append(
+            f'<text class=tick x="{LABEL - 8}" y="{y + 13}" text-anchor=end>{escape(shorten(name))}<title>{escape(name)}</title></text>'
+        )
+        parts.append(f'<rect class=bar x="{LABEL}" y="{y}" width="{width:.1f}" height="{BAR}"/>')
+        parts.append(f'<text class=tick x="{LABEL + width + 6:.1f}" y="{y + 13}">{number(v)} {escape(unit)}</text>')
+    scale = " (logarithmic)" if log else ""
+    label = f"{escape(unit)}{scale}"
+    return f'<figure><svg class=chart viewBox="0 0 {WIDTH} {height}" role=img aria-label="{label}">{"".join(parts)}</svg></figure>'
+
+
+def shorten(text: str, most: int = 46) -> str:
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def number(v: float) -> str:
+    """3 significant digits, with k, M, G."""
+    for bound, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(v) >= bound:
+            return f"{v / (1e3 if letter == 'k' else bound):.3g}{letter}"
+    return f"{v:.3g}" if v < 1000 else f"{v:.0f}"
+
+
+class _Axis:
+    """From a round number to a round number; `place` is where a value lies, 0 to 1."""
+
+    def __init__(self, low: float, high: float, log: bool):
+        self.log = log
+        if log:
+            self.low, self.high = math.floor(math.log10(low)), max(math.ceil(math.log10(high)), math.floor(math.log10(low)) + 1)
+            self.ticks = [10.0**e for e in range(self.low, self.high + 1)]
+            return
+        step = _round_step((high - low) or 1.0)
+        self.low, self.high = math.floor(low / step) * step, max(math.ceil(high / step) * step, low + step)
+        self.ticks = [self.low + n * step for n in range(round((self.high - self.low) / step) + 1)]
+
+    def place(self, v: float) -> float:
+        at = math.log10(v) if self.log else v
+        return min(1.0, max(0.0, (at - self.low) / (self.high - self.low)))
+
+
+def _round_step(span: float) -> float:
+    rough = span / 5
+    base = 10.0 ** math.floor(math.log10(rough))
+    return next(base * m for m in (1, 2, 5, 10) if base * m >= rough)

@@ -1,0 +1,30 @@
+"""pressure_page: what memory did under pressure, a chart a reclaim, and the counts beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from gnomon.report.chart import lines
+from gnomon.report.page import document
+
+COURSES = {"live": "live", "deferred": "deferred", "cached": "slab-cached", "free": "free", "held": "held by the consumer"}
+
+
+def pressure_page(outcomes: Sequence, header: Sequence[str], cells, findings: Sequence[tuple[str, str]]) -> str:
+    """`outcomes` as of study.pressure.run.Outcome; `cells(outcome)` is its row under `header`; `findings` are (claim, text)."""
+    return document("gnomon pressure", f"<main><h1>gnomon pressure</h1>{section(outcomes, header, cells, findings)}</main>")
+
+
+def section(outcomes: Sequence, header: Sequence[str], cells, findings: Sequence[tuple[str, str]]) -> str:
+    heads = "".join(f"<th>{escape(h)}</th>" for h in header)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(str(c))}</td>" for c in cells(o)) + "</tr>" for o in outcomes)
+    said = "".join(f"<li><b>{escape(claim)}</b> {escape(text)}</li>" for claim, text in findings)
+    charts = "".join(f"<h3>{escape(o.title)}</h3>{chart(o)}" for o in outcomes)
+    return f"<ul>{said}</ul><div class=scroll><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{charts}"
+
+
+def chart(outcome) -> str:
+    """Frames over time; the marks are n_max and the pool's low watermark."""
+    series = {label: [(s.seconds, getattr(s, name)) for s in outcome.samples] for name, label in COURSES.items()}
+    return lines(series, "seconds", "frames", marks={"n_max": outcome.n_max, "low watermark": outcome.low})

@@ -1,0 +1,1 @@
+"""pressure: machines and another consumer of memory on one pool, by every reclaim: who is left without, and who is bounded."""

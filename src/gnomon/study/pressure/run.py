@@ -1,0 +1,211 @@
+"""run: one reclaim under pressure, and what came of it.
+
+Machines   VMS machines on one host, each with a vCPU in S-mode that stores at random through ALIASES mappings of its pages, under an
+           n_max far below what that needs: every fault recycles shadow pages. A protector each harvests and copies without a pause,
+           each harvest in one read section: the readers that grace periods wait for
+Consumer   in the middle third of the time it takes frames until the low watermark is near, and keeps at it
+Shrinker   when the pool is below low, every machine zaps its oldest shadow pages and empty slab pages go back, by way of a grace period
+Callbacks  a thread runs batches as the softirq does: blimit callbacks each until a queue passes qhimark
+Sampled    every SAMPLE_S: live shadow pages, deferred ones, frames that slabs keep free, frames free in the pool
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+
+from gnomon.lang import PAGE_SIZE
+from gnomon.lang.fixed import FRAMES_AT
+from gnomon.lang.kernel import compile_kernel
+from gnomon.mem.debug import cache_stats, mem_stats
+from gnomon.mem.pool import POOL
+from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, MAGAZINE_HALF
+from gnomon.mmu import designs
+from gnomon.mmu.design import RECLAIM, RECLAIM_THROTTLED
+from gnomon.mmu.vm_words import VM
+from gnomon.mmu.zap import reclaim
+from gnomon.study.crew import Crew
+from gnomon.study.pressure.consumer import CTL, consume, softirq
+from gnomon.study.stress.stage import Stress
+from gnomon.sync.stats import sync_stats
+from gnomon.vm.host import LOW_FRAMES, Host
+
+VMS, ALIASES, PAGES, N_MAX = 2, 40, 64, 64
+CACHES = (CACHE_SP, CACHE_DESC, CACHE_TABLE)
+SAMPLE_S = 0.02
+WHOLE_SLOT = -1
+SLAB = "typesafe-slab"
+SPARE_FRAMES = 700
+"""Frames of the pool when every machine has its RAM: shadow pages, slabs, the consumer's."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames at one moment: `seconds` since the beginning."""
+
+    seconds: float
+    live: int
+    deferred: int
+    cached: int
+    free: int
+    held: int  # by the consumer
+
+
+@dataclass
+class Outcome:
+    """One reclaim: how far each figure went, and what was counted."""
+
+    reclaim: str
+    shrinker: bool
+    seconds: float
+    n_max: int  # of all machines
+    threads: int
+    samples: list[Sample] = field(repr=False)
+    counts: dict[str, int]
+    lost: tuple[str, ...]
+
+    def peak(self, name: str) -> int:
+        return max(getattr(s, name) for s in self.samples)
+
+    @property
+    def peak_pages(self) -> int:
+        """Shadow pages live, deferred and cached together, at most."""
+        return max(s.live + s.deferred + s.cached for s in self.samples)
+
+    @property
+    def bound(self) -> int:
+        """n_max, and what the magazines of a cache hold: 2 * MAGAZINE_HALF objects a thread, a page each."""
+        return self.n_max + self.threads * 2 * MAGAZINE_HALF
+
+    @property
+    def title(self) -> str:
+        return self.reclaim if self.shrinker else f"{self.reclaim}, no shrinker"
+
+    @property
+    def low(self) -> int:
+        """The pool's low watermark."""
+        return LOW_FRAMES
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the reclaim is said to lose nothing."""
+        return not designs.wrongs(designs.parse(f"reclaim={self.reclaim}"))
+
+    def document(self) -> dict:
+        """For machines."""
+        return asdict(self) | {"peak_pages": self.peak_pages, "bound": self.bound, "least_free": self.least_free}
+
+    @property
+    def least_free(self) -> int:
+        return min(s.free for s in self.samples)
+
+
+def plans(names: list[str]) -> list[tuple[str, bool]]:
+    """(reclaim, shrinker) of the runs: each with the shrinker, and the slab without it too (C5)."""
+    return [(name, True) for name in names] + [(SLAB, False)] * (SLAB in names)
+
+
+def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell: Callable[[str], object] = lambda text: None) -> Outcome:
+    """Press the machines of reclaim `name` for `seconds`."""
+    for k in (consume, softirq):
+        compile_kernel(k)
+    per_machine = PAGES + 64 + ALIASES
+    host = Host(VMS * (2 * per_machine + 80) + SPARE_FRAMES + 2200, debug=True)
+    stresses = [
+        Stress(
+            pages=PAGES,
+            harts=1,
+            aliases=ALIASES,
+            n_max=N_MAX,
+            design=f"reclaim={name}",
+            churns=(),
+            migrating=True,
+            seed=seed + n,
+            host=host,
+        )
+        for n in range(VMS)
+    ]
+    rig = stresses[0].rig
+    m, words = rig.m, rig.words
+    ctl = rig.static(CTL.size)
+    shrink_to(stresses, host)
+    words[ctl + CTL.line] = LOW_FRAMES // 2
+    for stress in stresses:
+        words[stress.rig.vm + VM.section] = WHOLE_SLOT
+        stress.rig.enable()
+    slots = [host.thread() for _ in range(3)]
+    before = counted(stresses)
+    samples: list[Sample] = []
+    over = threading.Event()
+    runs = 0
+
+    def kswapd() -> None:
+        nonlocal runs
+        while not over.wait(SAMPLE_S / 4):
+            if host.low:
+                runs += 1
+                for stress in stresses:
+                    reclaim(m, stress.rig.vm, slots[2])
+
+    def stop() -> None:
+        over.set()
+        words[ctl + CTL.stop] = 1
+
+    jobs = [lambda: consume(m, slots[0], ctl), lambda: softirq(m, slots[1], ctl)] + ([kswapd] if shrinker else [])
+    began = time.monotonic()
+    with ExitStack() as stack:
+        for stress in stresses:
+            stack.enter_context(stress.running())
+        stack.enter_context(Crew(jobs, stop))
+        while (at := time.monotonic() - began) < seconds:
+            words[ctl + CTL.wanted] = int(seconds / 3 <= at < seconds * 2 / 3)
+            samples.append(sample(at, stresses, ctl))
+            time.sleep(SAMPLE_S)
+        words[ctl + CTL.wanted] = 0
+        lost: list[str] = []
+        for stress in stresses:
+            stress.pause()
+            stress.take()
+            lost += [f"page {page} was lost" for page in stress.lost()]
+            if stress.get("wrong"):
+                lost.append(f"{stress.get('wrong')} stores were led to another page's frame")
+    counts = {name: value - before[name] for name, value in counted(stresses).items()}
+    counts |= {"stores": sum(stress.get("stores") for stress in stresses), "starved stores": sum(s.get("starved") for s in stresses)}
+    counts |= {"shrinker runs": runs, "refused to the consumer": int(words[ctl + CTL.refused])}
+    counts |= {name: rig.pool(name.replace(" ", "_")) for name in ("write after free", "not constructed", "double free")}
+    threads = len(slots) + sum(1 + len(stress.jobs) for stress in stresses)
+    return Outcome(name, shrinker, time.monotonic() - began, N_MAX * VMS, threads, samples, counts, tuple(lost[:8]))
+
+
+def shrink_to(stresses: list[Stress], host: Host) -> None:
+    """Take away what the pool has beyond SPARE_FRAMES: a host has exactly that much left for all of them."""
+    rig = stresses[0].rig
+    excess = rig.pool("free") - SPARE_FRAMES
+    if excess > 0:
+        rig.static(excess * PAGE_SIZE // 8)
+
+
+def sample(at: float, stresses: list[Stress], ctl: int) -> Sample:
+    rig = stresses[0].rig
+    deferred = sum(s.rig.field("deferred") for s in stresses)
+    in_use = sum(s.rig.field("n_used") for s in stresses)
+    if rig.field("design") & RECLAIM == RECLAIM_THROTTLED:
+        in_use -= deferred  # charged until they are free
+    cached = 0
+    for stats in (cache_stats(rig.m, cache) for cache in CACHES):
+        cached += stats["pages"] + stats["waiting"] - -(-stats["live"] // max(1, stats["per_page"]))
+    return Sample(at, max(0, in_use), deferred, cached, int(rig.words[FRAMES_AT + POOL.free]), int(rig.words[ctl + CTL.held]))
+
+
+def counted(stresses: list[Stress]) -> dict[str, int]:
+    """Counters of pool, RCU and machines."""
+    rig = stresses[0].rig
+    pool, sync = mem_stats(rig.m), sync_stats(rig.m)
+    found = {"low crossings": pool["low_crossings"], "min crossings": pool["min_crossings"], "failed allocations": pool["failures"]}
+    found |= {"grace periods": sync["grace_periods_completed"], "callbacks": sync["callbacks_invoked"], "floods": sync["floods"]}
+    for name in ("zaps", "stalls", "harvests"):
+        found[name] = sum(s.rig.field(name) for s in stresses)
+    return found
