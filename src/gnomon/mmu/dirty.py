@@ -159,11 +159,10 @@ def line_is_clean(m, at):
 
 @kernel
 def protect_dirty(m, t, vm):
-    """Take and write-protect every dirty page, under harvest_lock(). Returns how many; TLBs may hold their old translations still."""
+    """Take and write-protect every dirty page, between harvest_lock() and harvest_unlock(). Returns how many, not flushed yet."""
     dirty = read_once(m, vm + VM.dirty)
     words = dirty_words(m, vm)
     count = 0
-    harvest_lock(m, vm)
     section_begin(m, t, vm)
     w = 0
     while w < words:
@@ -174,7 +173,6 @@ def protect_dirty(m, t, vm):
                 count += popcount(harvest_word(m, t, vm, w))
             w += 1
     section_end(m, t)
-    harvest_unlock(m, vm)
     return count
 
 
@@ -185,7 +183,9 @@ def harvest(m, t, vm):
     On return no store to a taken page can retire without faulting first: the TLBs are flushed (H1, I-2)."""
     if cmpxchg(m, vm + VM.harvester, 0, 1) != 0:
         return BUSY
+    harvest_lock(m, vm)
     count = protect_dirty(m, t, vm)
+    harvest_unlock(m, vm)
     if count:
         flush_remote_tlbs(m, vm)
     fetch_add(m, vm + VM.harvests, 1)

@@ -26,7 +26,7 @@ from gnomon.lang.arith import shr
 from gnomon.lang.atomics import read_once, write_once, xchg
 from gnomon.lang.host import cpu_ticks, futex_wait
 from gnomon.lang.kernel import compile_kernel
-from gnomon.mmu.dirty import commit, protect_dirty
+from gnomon.mmu.dirty import commit, harvest_lock, harvest_unlock, protect_dirty
 from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs, guest_enter, guest_exit
 from gnomon.study.crew import Crew, together
 from gnomon.study.guest_tables import Tables
@@ -101,9 +101,11 @@ def harvest_loop(m, t, vm, stop):
     """Harvest and commit every GAP_NS until the word at `stop` is set; the word behind it says while it protects. Returns pages taken."""
     taken = 0
     while read_once(m, stop) == 0:
+        harvest_lock(m, vm)
         xchg(m, stop + 1, 1)
         taken += protect_dirty(m, t, vm)
         xchg(m, stop + 1, 0)
+        harvest_unlock(m, vm)
         flush_remote_tlbs(m, vm)
         commit(m, vm)
         futex_wait(m, stop, 0, GAP_NS)

@@ -1,4 +1,4 @@
-"""consumer: whoever else wants memory on the host: takes frames down to a line, holds them, gives them back.
+"""consumer: whoever else wants memory on the host: takes what the pool gives, holds it, gives it back.
 
 The frames it holds are a chain through their first words: it needs no memory but what it takes. CTL is its control block.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from gnomon.lang import kernel, record
 from gnomon.lang.atomics import read_once, write_once
-from gnomon.lang.fixed import FRAMES_AT
 from gnomon.lang.host import futex_wait
 from gnomon.mem.frames import frame_alloc, frame_free
-from gnomon.mem.pool import PAGE_WORDS_SHIFT, POOL
+from gnomon.mem.pool import PAGE_WORDS_SHIFT
 from gnomon.mmu.release import do_batch
 
 CTL = record(
@@ -18,13 +17,12 @@ CTL = record(
     "The consumer, and who runs callbacks.",
     stop=8,
     wanted=8,  # 1 while the consumer wants memory
-    line=1,  # it stops taking when no more frames are free
     first=1,  # pfn of the chain
     held=1,
     refused=1,
     taken=1,
     ran=1,  # callbacks
-    pad=2,
+    pad=3,
 )
 STEP = 32
 NAP_NS = 500_000
@@ -32,10 +30,8 @@ NAP_NS = 500_000
 
 @kernel
 def take(m, t, ctl):
-    """Take up to STEP frames, none below the line. Returns 0, or 1 if the pool refused one."""
+    """Take up to STEP frames. Returns 0, or 1 if the pool refused one."""
     for _ in range(STEP):
-        if read_once(m, FRAMES_AT + POOL.free) <= read_once(m, ctl + CTL.line):
-            return 0
         pfn = frame_alloc(m, t)
         if pfn == 0:
             write_once(m, ctl + CTL.refused, read_once(m, ctl + CTL.refused) + 1)

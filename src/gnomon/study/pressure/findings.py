@@ -39,10 +39,11 @@ def findings(outcomes: Sequence[Outcome]) -> list[Finding]:
             Finding("C2", kept, f"typesafe-slab: {slab.peak_pages} held at most; n_max and the threads' magazines are {slab.bound}")
         )
     if slab and alone:
-        starved = alone.counts["refused to the consumer"] + alone.counts["failed allocations"]
-        served = slab.counts["refused to the consumer"] + slab.counts["failed allocations"]
-        text = f"typesafe-slab: {starved} allocations refused without the shrinker, {served} with {slab.counts['shrinker runs']} runs of it"
-        found.append(Finding("C5", starved > served, text))
+        text = (
+            f"typesafe-slab: the consumer gets {alone.peak('held')} frames without the shrinker, while slabs keep up to "
+            f"{alone.counts['slab-cached while it was']}; {slab.peak('held')} with {slab.counts['shrinker runs']} runs of it"
+        )
+        found.append(Finding("C5", slab.peak("held") > alone.peak("held"), text))
     if slab and rcu:
         a, b = (o.counts["grace periods"] / max(1, o.counts["zaps"]) for o in (slab, rcu))
         found.append(Finding("C6", a < b, f"grace periods a zap: {a:.4f} with typesafe-slab, of the shrinker only; {b:.4f} with call-rcu"))

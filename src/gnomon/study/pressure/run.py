@@ -3,7 +3,8 @@
 Machines   VMS machines on one host, each with a vCPU in S-mode that stores at random through ALIASES mappings of its pages, under an
            n_max far below what that needs: every fault recycles shadow pages. A protector each harvests and copies without a pause,
            each harvest in one read section: the readers that grace periods wait for
-Consumer   in the middle third of the time it takes frames until the low watermark is near, and keeps at it
+Consumer   in the middle third of the time it takes every frame that the pool gives, and keeps asking. The first machine sleeps then,
+           its shadow pages zapped: what it leaves in slabs is of use to the consumer only if it gets back to the pool
 Shrinker   when the pool is below low, every machine zaps its oldest shadow pages and empty slab pages go back, by way of a grace period
 Callbacks  a thread runs batches as the softirq does: blimit callbacks each until a queue passes qhimark
 Sampled    every SAMPLE_S: live shadow pages, deferred ones, frames that slabs keep free, frames free in the pool
@@ -29,11 +30,12 @@ from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import reclaim
 from gnomon.study.crew import Crew
 from gnomon.study.pressure.consumer import CTL, consume, softirq
+from gnomon.study.stress.churn import zap_all
 from gnomon.study.stress.stage import Stress
 from gnomon.sync.stats import sync_stats
 from gnomon.vm.host import LOW_FRAMES, Host
 
-VMS, ALIASES, PAGES, N_MAX = 2, 40, 64, 64
+VMS, ALIASES, PAGES, N_MAX = 2, 120, 32, 64
 CACHES = (CACHE_SP, CACHE_DESC, CACHE_TABLE)
 SAMPLE_S = 0.02
 WHOLE_SLOT = -1
@@ -110,7 +112,7 @@ def plans(names: list[str]) -> list[tuple[str, bool]]:
 
 def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell: Callable[[str], object] = lambda text: None) -> Outcome:
     """Press the machines of reclaim `name` for `seconds`."""
-    for k in (consume, softirq):
+    for k in (consume, softirq, zap_all):
         compile_kernel(k)
     per_machine = PAGES + 64 + ALIASES
     host = Host(VMS * (2 * per_machine + 80) + SPARE_FRAMES + 2200, debug=True)
@@ -132,7 +134,6 @@ def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell
     m, words = rig.m, rig.words
     ctl = rig.static(CTL.size)
     shrink_to(stresses, host)
-    words[ctl + CTL.line] = LOW_FRAMES // 2
     for stress in stresses:
         words[stress.rig.vm + VM.section] = WHOLE_SLOT
         stress.rig.enable()
@@ -161,10 +162,12 @@ def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell
             stack.enter_context(stress.running())
         stack.enter_context(Crew(jobs, stop))
         while (at := time.monotonic() - began) < seconds:
-            words[ctl + CTL.wanted] = int(seconds / 3 <= at < seconds * 2 / 3)
+            pressed = seconds / 3 <= at < seconds * 2 / 3
+            if pressed != bool(words[ctl + CTL.wanted]):
+                put_to_sleep(stresses[0]) if pressed else stresses[0].resume()
+                words[ctl + CTL.wanted] = int(pressed)
             samples.append(sample(at, stresses, ctl))
             time.sleep(SAMPLE_S)
-        words[ctl + CTL.wanted] = 0
         lost: list[str] = []
         for stress in stresses:
             stress.pause()
@@ -175,9 +178,17 @@ def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell
     counts = {name: value - before[name] for name, value in counted(stresses).items()}
     counts |= {"stores": sum(stress.get("stores") for stress in stresses), "starved stores": sum(s.get("starved") for s in stresses)}
     counts |= {"shrinker runs": runs, "refused to the consumer": int(words[ctl + CTL.refused])}
+    counts["slab-cached while it was"] = max((s.cached for s in samples if s.held), default=0)
     counts |= {name: rig.pool(name.replace(" ", "_")) for name in ("write after free", "not constructed", "double free")}
     threads = len(slots) + sum(1 + len(stress.jobs) for stress in stresses)
     return Outcome(name, shrinker, time.monotonic() - began, N_MAX * VMS, threads, samples, counts, tuple(lost[:8]))
+
+
+def put_to_sleep(stress: Stress) -> None:
+    """Park a machine's vCPUs and zap its shadow pages."""
+    stress.pause()
+    with stress.rig.locked():
+        stress.rig.call(zap_all, stress.rig.vm, stress.rig.t)
 
 
 def shrink_to(stresses: list[Stress], host: Host) -> None:
