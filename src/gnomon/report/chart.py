@@ -34,9 +34,10 @@ def lines(
     parts = [f'<line class=grid x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>' for v in up.ticks]
     parts += [f'<text class=tick x="{LEFT - 6}" y="{to_y(v) + 4:.1f}" text-anchor=end>{number(v)}</text>' for v in up.ticks]
     parts += [f'<text class=tick x="{to_x(v):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor=middle>{number(v)}</text>' for v in across.ticks]
-    for name, v in marks.items():
+    for n, (name, v) in enumerate(marks.items()):  # named at either end: two may lie close together
+        at, anchor = (WIDTH - RIGHT, "end") if n % 2 == 0 else (LEFT + 4, "start")
         parts.append(f'<line class=mark x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>')
-        parts.append(f'<text class=tick x="{WIDTH - RIGHT}" y="{to_y(v) - 4:.1f}" text-anchor=end>{escape(name)} {number(v)}</text>')
+        parts.append(f'<text class=tick x="{at}" y="{to_y(v) - 4:.1f}" text-anchor={anchor}>{escape(name)} {number(v)}</text>')
     for n, (name, points) in enumerate(kept.items()):
         where = " ".join(f"{to_x(px):.1f},{to_y(py):.1f}" for px, py in points)
         parts.append(f'<polyline class="course t{n % COLOURS}" points="{where}"><title>{escape(name)}</title></polyline>')

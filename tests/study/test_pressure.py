@@ -1,0 +1,90 @@
+"""Under pressure: is what was counted all there is, and does every reclaim survive with nothing lost?"""
+
+import json
+
+import pytest
+
+from gnomon.cli import warming
+from gnomon.cli.main import command
+from gnomon.report import chart
+from gnomon.study.pressure import run as pressing
+from gnomon.study.pressure.findings import findings
+
+RECLAIMS = ("typesafe-slab", "call-rcu", "call-rcu-throttled", "immediate", "mode-wait")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    warming.warm()
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return {name: pressing.run(name, 0.9) for name in RECLAIMS[:3]}
+
+
+@pytest.mark.slow
+def test_do_the_frames_of_a_sample_add_up_to_no_more_than_there_are(outcomes):
+    for outcome in outcomes.values():
+        assert len(outcome.samples) > 3
+        for s in outcome.samples:
+            assert min(s.live, s.deferred, s.cached, s.free, s.held) >= 0
+            assert s.free + s.held <= pressing.SPARE_FRAMES + outcome.bound
+        assert outcome.counts["harvests"] and outcome.counts["zaps"] and outcome.counts["stores"]
+        assert outcome.peak("held"), "the consumer got nothing: no pressure"
+
+
+@pytest.mark.slow
+def test_is_nothing_lost_and_nothing_written_after_its_free(outcomes):
+    for outcome in outcomes.values():
+        assert outcome.lost == ()
+        assert [outcome.counts[name] for name in ("write after free", "not constructed", "double free")] == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_is_a_slab_bound_by_n_max_and_a_throttled_call_rcu_too(outcomes):
+    """C2 and C7: both in every sample. Without throttling there is no bound to ask for (C1)."""
+    assert outcomes["typesafe-slab"].peak_pages <= outcomes["typesafe-slab"].bound
+    assert outcomes["call-rcu-throttled"].peak_pages <= outcomes["call-rcu-throttled"].bound
+    assert outcomes["typesafe-slab"].peak("deferred") == 0 == outcomes["call-rcu"].counts["stalls"]
+    assert outcomes["call-rcu"].peak("deferred") > 0 and outcomes["call-rcu"].counts["callbacks"] > 0
+
+
+@pytest.mark.slow
+def test_does_a_finding_cite_the_figures_of_its_run(outcomes):
+    found = {f.claim: f for f in findings(list(outcomes.values()))}
+    assert set(found) == {"C1", "C2", "C6", "C7"}, "C5 needs the run without the shrinker"
+    assert str(outcomes["call-rcu"].peak_pages) in found["C1"].text
+    assert found["C1"].holds == (outcomes["call-rcu"].peak_pages > outcomes["call-rcu"].n_max)
+    assert found["C2"].holds
+
+
+def test_does_the_command_give_rows_charts_and_findings(capfd, tmp_path):
+    page = tmp_path / "p.html"
+    assert command(["pressure", "--reclaim", "typesafe-slab", "--time", "0.4s", "--json", "--html", str(page)]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert [(o["reclaim"], o["shrinker"]) for o in told["outcomes"]] == [("typesafe-slab", True), ("typesafe-slab", False)]
+    assert {f["claim"] for f in told["findings"]} == {"C2", "C5"}
+    assert "held by the consumer" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"), [(["--reclaim", "slab"], "no reclaim is named slab"), (["--time", "1"], "1"), (["--time", "1ms"], "at least 300 ms")]
+)
+def test_is_a_wrong_wish_one_clear_sentence(capfd, words, says):
+    assert command(["pressure", *words]) == 2
+    assert says in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_does_a_chart_place_every_point_inside_it(log):
+    drawn = chart.lines({"a & b": [(1, 5), (10, 500), (1000, 50000)]}, "x", "y", log_x=log, log_y=log, marks={"limit": 70})
+    points = [tuple(map(float, p.split(","))) for p in drawn.split('points="')[1].split('"')[0].split()]
+    assert len(points) == 3
+    assert all(0 <= x <= chart.WIDTH and 0 <= y <= chart.HEIGHT for x, y in points)
+    assert points[0][0] < points[1][0] < points[2][0] and points[0][1] > points[1][1] > points[2][1]
+    assert "a &amp; b" in drawn
+
+
+def test_is_a_chart_of_nothing_said_to_be_nothing():
+    assert "nothing to draw" in chart.lines({}, "x", "y") and "nothing to draw" in chart.bars([], "ns")
