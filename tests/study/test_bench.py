@@ -19,6 +19,7 @@ from gnomon.study import (
     bench_memory,
     bench_migrate,
     bench_protect,
+    bench_reclaim,
     bench_redirty,
     bench_scale,
     bench_start,
@@ -28,7 +29,7 @@ from gnomon.study import (
 )
 
 PAGES = 512
-SPEEDS = ("M instructions/s", "GB/s", "M/s")
+SPEEDS = ("M instructions/s", "GB/s", "M/s", "k/s")
 """Units of which more is better."""
 
 
@@ -49,6 +50,7 @@ def small(monkeypatch):
     monkeypatch.setattr(bench_scale, "SIZES", (16 << 20, 64 << 20))
     monkeypatch.setattr(bench_scale, "DIRTY", 2048)
     monkeypatch.setattr(bench_scale, "PAGES", PAGES)
+    monkeypatch.setattr(bench_reclaim, "SECONDS", 0.3)
     monkeypatch.setattr(bench_jitter, "PAGES", 1024)
     monkeypatch.setattr(bench_jitter, "SECONDS", 0.3)
     monkeypatch.setattr(bench_jitter, "LEAST_SAMPLES", 1)
@@ -84,9 +86,9 @@ def test_do_the_figures_of_the_mmu_add_up(name):
     check(rows_of({"protect": bench_protect, "redirty": bench_redirty, "memory": bench_memory}[name]), name)
 
 
-@pytest.mark.parametrize("name", ["dirty-log", "scale"])
+@pytest.mark.parametrize("name", ["dirty-log", "scale", "reclaim"])
 def test_do_the_figures_of_the_dirty_log_add_up(name):
-    check(rows_of({"dirty-log": bench_dirty_log, "scale": bench_scale}[name]), name)
+    check(rows_of({"dirty-log": bench_dirty_log, "scale": bench_scale, "reclaim": bench_reclaim}[name]), name)
 
 
 def test_does_the_jitter_bench_count_every_fault_once():

@@ -34,6 +34,7 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
     found = [
         peer_row("mprotect, a call a page, scattered", peers.Mprotect, scattered, peers.pages),
         peer_row("userfaultfd-wp, a call a page, scattered", peers.Userfault, scattered, peers.pages),
+        peer_row("PAGEMAP_SCAN, one call, scattered", peers.PagemapScan, scattered, peers.pages),
     ]
     yield ours
     for peer in found:
@@ -48,6 +49,7 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
         peer_row("userfaultfd-wp, a call a page, a whole range", peers.Userfault, whole, peers.pages),
         peer_row("mprotect, one call for the range", peers.Mprotect, whole, peers.ranges),
         peer_row("userfaultfd-wp, one call for the range", peers.Userfault, whole, peers.ranges),
+        peer_row("PAGEMAP_SCAN, one call for the range", peers.PagemapScan, whole, peers.ranges),
     ]
     yield ours
     for peer in found:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
@@ -30,6 +29,7 @@ from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import reclaim
 from gnomon.study.crew import Crew
 from gnomon.study.pressure.consumer import CTL, consume, softirq
+from gnomon.study.rig import Rig
 from gnomon.study.stress.churn import zap_all
 from gnomon.study.stress.stage import Stress
 from gnomon.sync.stats import sync_stats
@@ -110,12 +110,16 @@ def plans(names: list[str]) -> list[tuple[str, bool]]:
     return [(name, True) for name in names] + [(SLAB, False)] * (SLAB in names)
 
 
-def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell: Callable[[str], object] = lambda text: None) -> Outcome:
-    """Press the machines of reclaim `name` for `seconds`."""
+def run(
+    name: str, seconds: float, *, shrinker: bool = True, pressed: bool = True, spare_frames: int = SPARE_FRAMES, seed: int = 1
+) -> Outcome:
+    """Press the machines of reclaim `name` for `seconds`; with `pressed` false no other consumer comes and no machine sleeps.
+
+    `spare_frames` are in the pool when every machine has its RAM."""
     for k in (consume, softirq, zap_all):
         compile_kernel(k)
     per_machine = PAGES + 64 + ALIASES
-    host = Host(VMS * (2 * per_machine + 80) + SPARE_FRAMES + 2200, debug=True)
+    host = Host(VMS * (2 * per_machine + 80) + spare_frames + 2200, debug=pressed)
     stresses = [
         Stress(
             pages=PAGES,
@@ -133,7 +137,7 @@ def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell
     rig = stresses[0].rig
     m, words = rig.m, rig.words
     ctl = rig.static(CTL.size)
-    shrink_to(stresses, host)
+    take_all_but(stresses[0].rig, spare_frames)
     for stress in stresses:
         words[stress.rig.vm + VM.section] = WHOLE_SLOT
         stress.rig.enable()
@@ -162,10 +166,10 @@ def run(name: str, seconds: float, *, shrinker: bool = True, seed: int = 1, tell
             stack.enter_context(stress.running())
         stack.enter_context(Crew(jobs, stop))
         while (at := time.monotonic() - began) < seconds:
-            pressed = seconds / 3 <= at < seconds * 2 / 3
-            if pressed != bool(words[ctl + CTL.wanted]):
-                put_to_sleep(stresses[0]) if pressed else stresses[0].resume()
-                words[ctl + CTL.wanted] = int(pressed)
+            wanted = pressed and seconds / 3 <= at < seconds * 2 / 3
+            if wanted != bool(words[ctl + CTL.wanted]):
+                put_to_sleep(stresses[0]) if wanted else stresses[0].resume()
+                words[ctl + CTL.wanted] = int(wanted)
             samples.append(sample(at, stresses, ctl))
             time.sleep(SAMPLE_S)
         lost: list[str] = []
@@ -191,10 +195,9 @@ def put_to_sleep(stress: Stress) -> None:
         stress.rig.call(zap_all, stress.rig.vm, stress.rig.t)
 
 
-def shrink_to(stresses: list[Stress], host: Host) -> None:
-    """Take away what the pool has beyond SPARE_FRAMES: a host has exactly that much left for all of them."""
-    rig = stresses[0].rig
-    excess = rig.pool("free") - SPARE_FRAMES
+def take_all_but(rig: Rig, frames: int) -> None:
+    """Take away what the pool has beyond `frames`."""
+    excess = rig.pool("free") - frames
     if excess > 0:
         rig.static(excess * PAGE_SIZE // 8)
 
