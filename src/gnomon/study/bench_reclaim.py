@@ -32,6 +32,8 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
         yield zaps if first is None else against(zaps, first, better=MORE)
         first = first or zaps
         yield row(BENCH, f"{name}: stores", found.counts["stores"] / found.seconds / 1e3, "k/s")
-        yield row(BENCH, f"{name}: grace periods a 1000 zaps", found.counts["grace periods"] / max(1, found.counts["zaps"]) * 1e3, "grace periods")
+        yield row(
+            BENCH, f"{name}: grace periods a 1000 zaps", found.counts["grace periods"] / max(1, found.counts["zaps"]) * 1e3, "grace periods"
+        )
         yield row(BENCH, f"{name}: deferred, greatest", found.peak("deferred") * (PAGE_SIZE + SP.size * 8) / 1e6, "MB")
         yield row(BENCH, f"{name}: stalls a second", found.counts["stalls"] / found.seconds, "/s")

@@ -48,15 +48,19 @@ def soak(
     Raises GnomonError for an unknown design."""
     design = designs.describe(designs.parse(design))
     seed = random.SystemRandom().randrange(1 << 30) if seed is None else seed
-    plans = [(shape, oracle) for oracle in ORACLES for shape in SHAPES]
     done: list[Trial] = []
     began, number = time.monotonic(), first
     while not done or (time.monotonic() - began < seconds and not done[-1].found):
-        shape, oracle = plans[(number * 7) % len(plans)]
-        done.append(one(number, shape, oracle, design, seed))
+        done.append(one(number, *plan(number), design, seed))
         tell(done[-1])
         number += 1
     return done
+
+
+def plan(number: int) -> tuple[str, str]:
+    """Shape and oracle of a trial: 7 has no factor in common with how many there are, so each comes before any comes again."""
+    plans = [(shape, oracle) for oracle in ORACLES for shape in SHAPES]
+    return plans[number * 7 % len(plans)]
 
 
 def one(number: int, shape: str, oracle: str, design: str, seed: int) -> Trial:
