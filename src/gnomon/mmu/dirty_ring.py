@@ -100,10 +100,10 @@ def harvest_rings(m, t, vm):
     count = collect_all(m, vm, size)
     harvest_lock(m, vm)
     reset_all(m, t, vm, size)
-    harvest_unlock(m, vm)
     if spilled != read_once(m, vm + VM.ring_seen):
         count += protect_dirty(m, t, vm)
         write_once(m, vm + VM.ring_seen, spilled)
+    harvest_unlock(m, vm)
     if count:
         flush_remote_tlbs(m, vm)
     fetch_add(m, vm + VM.harvests, 1)
