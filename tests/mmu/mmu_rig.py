@@ -12,9 +12,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from gnomon.hart.remote import remote_flush
 from gnomon.lang import PAGE_WORDS, twin
-from gnomon.mmu.context import mmu_sfence
 from gnomon.mmu.dirty import merge_back
+from gnomon.mmu.fence import mmu_sfence
+from gnomon.mmu.shadow_page import ROLE_DIRECT, SP
 from gnomon.mmu.tlb import TLB_EXEC, TLB_READ, TLB_WRITE, tlb_host
 from gnomon.mmu.track import tracked_begin, tracked_end
 from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
@@ -66,8 +68,29 @@ class Rig(study.Rig):
         self.call(guest_exit, v)
         return status
 
+    def shadow_pages(self) -> list[int]:
+        """Every shadow page in use, oldest first."""
+        pages, sp = [], self.field("active_tail")
+        while sp:
+            pages.append(sp)
+            sp = int(self.words[sp + SP.newer])
+        return pages
+
+    def may_be_stored_to(self, index: int) -> bool:
+        """Whether a store to page `index` may go by unseen: it is no guest table, or only leaf tables that are unsync."""
+        shadows = [sp for sp in self.shadow_pages() if self.words[sp + SP.gfn] == BASE_GFN + index]
+        shadows = [sp for sp in shadows if not self.words[sp + SP.role] & ROLE_DIRECT]
+        return all(self.words[sp + SP.role] & 3 == 1 and self.words[sp + SP.unsync] for sp in shadows)
+
+    def remote_fence(self, v: int, named: int):
+        """SBI's remote SFENCE.VMA, asked by vCPU `v` of number `named`."""
+        self.call(remote_flush, v, 1 << named, 0)
+
     def sfence(self, va: int = 0, by_address: int = 0, v: int | None = None):
-        self.call(mmu_sfence, v or self.v, va, by_address)
+        v = v or self.v
+        self.call(guest_enter, v)
+        self.call(mmu_sfence, v, va, by_address)
+        self.call(guest_exit, v)
 
     def peek(self, index: int, offset: int) -> int:
         pfn = int(self.backing[index])

@@ -29,8 +29,9 @@ def test_does_a_harvest_ever_lose_a_write(oracle, shape):
     assert rig.remains() == []
 
 
-def test_does_a_short_stress_hold():
+@pytest.mark.parametrize("design", ["", "guest-tables=unsync"])
+def test_does_a_short_stress_hold(design):
     """The same for half a second, in every run of the tests."""
-    found, stress = trial("new", 4, 0.1, seed=SEED, **SHAPES["Sv39, few aliases"])
+    found, stress = trial("new", 4, 0.1, seed=SEED, design=design, **SHAPES["Sv39, few aliases"])
     assert not found, f"seed {SEED}: {found[:5]}"
     assert stress.rig.remains() == []

@@ -15,8 +15,9 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import shr, ult
 from gnomon.lang.atomics import mb, read_once
 from gnomon.lang.guest_memory import load64
+from gnomon.mmu.fence import fence_requests
 from gnomon.mmu.tlb import TLB_READ, TLB_WRITE, tlb_host
-from gnomon.mmu.vcpu import REQ_FLUSH, VCPU, guest_enter, guest_exit, make_request, wait_for_exit
+from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit, make_request, wait_for_exit
 from gnomon.mmu.vm_words import VM
 
 ALL_HARTS = -1
@@ -56,13 +57,14 @@ def remote_flush(m, v, mask, base):
     """Make the named harts forget their translations and wait until they have (O1)."""
     vm = read_once(m, v + VCPU.vm)
     harts = read_once(m, vm + VM.harts)
-    mb()  # the caller's stores to its page tables come first
+    mb()  # the caller's stores to its page tables, and those it has seen, come first
+    bits = fence_requests(m, vm)
     for hart in range(harts):
         if names_hart(mask, base, hart):
-            make_request(m, read_once(m, vm + VM.vcpus + hart), REQ_FLUSH)
+            make_request(m, read_once(m, vm + VM.vcpus + hart), bits)
     for hart in range(harts):
         if names_hart(mask, base, hart):
-            wait_for_exit(m, read_once(m, vm + VM.vcpus + hart), REQ_FLUSH)
+            wait_for_exit(m, read_once(m, vm + VM.vcpus + hart), bits)
     return SBI_SUCCESS
 
 

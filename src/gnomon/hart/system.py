@@ -3,7 +3,7 @@
 Memory accesses that missed the TLB or are misaligned, the A extension, CSRs, traps and returns from them, WFI, SFENCE.VMA.
 
 Guarantees Y1  HART.pc and HART.instret move on if the instruction retires, and else not
-Context    guest mode, which it does not leave
+Context    guest mode, which only SFENCE.VMA leaves in between, to sync guest tables
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gnomon.hart.status import TSR, TVM, TW
 from gnomon.hart.trap import CAUSE_BREAKPOINT, CAUSE_ECALL_U, CAUSE_ILLEGAL, mret, sret, take_exception
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once
-from gnomon.mmu.context import mmu_sfence
+from gnomon.mmu.fence import mmu_sfence
 
 
 @kernel

@@ -9,10 +9,9 @@ Context    the hart's own thread, in guest mode or out of it: everything here is
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import load_acquire, read_once, write_once
-from gnomon.mmu.tlb import tlb_flush_all, tlb_flush_page
+from gnomon.lang.atomics import read_once, write_once
+from gnomon.mmu.tlb import tlb_flush_all
 from gnomon.mmu.vcpu import ROOT_SLOTS, VCPU
-from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import REGIME_SLOT_SHIFT, REGIME_USER
 
 SATP_MODE_SHIFT = 60
@@ -66,17 +65,4 @@ def reset_context(m, v):
         write_once(m, v + VCPU.root_satp + slot, -1)
     write_once(m, v + VCPU.fetch_regime, 1)
     write_once(m, v + VCPU.data_regime, 1)
-    return tlb_flush_all(m, v)
-
-
-@kernel
-def mmu_sfence(m, v, va, by_address):
-    """SFENCE.VMA on this hart: sptes follow the guest's tables at once (K1), so only the TLB is left to forget.
-
-    By address it drops one page, unless a superpage mapping was zapped since: that may sit in many entries."""
-    vm = read_once(m, v + VCPU.vm)
-    big_zaps = load_acquire(m, vm + VM.big_zaps)
-    if by_address and big_zaps == read_once(m, v + VCPU.seen_big_zaps):
-        return tlb_flush_page(m, v, va)
-    write_once(m, v + VCPU.seen_big_zaps, big_zaps)
     return tlb_flush_all(m, v)

@@ -287,10 +287,18 @@ AXES = (
     ),
     Axis(
         "guest-tables",
-        d.TABLES_UNTRACKED,
+        d.TABLES,
         "whether stores to shadowed guest tables are caught",
         (
-            Choice("tracked", 0, "write-protected while they are shadowed", "account_shadowed(), I-15"),
+            Choice("tracked", 0, "write-protected while they are shadowed, each store emulated", "account_shadowed(), I-15"),
+            Choice(
+                "unsync",
+                d.TABLES_UNSYNC,
+                "leaf tables become writable at the first store and are compared with their shadow at SFENCE.VMA; higher ones are tracked",
+                "mmu_try_to_unsync_pages(), kvm_mmu_sync_roots(), I-14",
+                "",
+                "unsync/store-and-fence",
+            ),
             Choice("untracked", d.TABLES_UNTRACKED, "left writable", "I-15 broken", "sptes outlive the guest entries they were made from"),
         ),
     ),

@@ -4,35 +4,33 @@ Counterpart in Linux: paging_tmpl.h (walk_addr and fetch in one pass: both run u
 Specification: RISC-V Privileged, "Sv39: Page-Based 39-bit Virtual-Memory System", steps 1-10; A and D are set by us (Svadu).
 
 Owns       the A/D write-back to the guest's PTE
-Guarantees E1  an entry of a guest table is read only after its page is tracked: any store to it since then came through track.py (I-15)
+Guarantees E1  an entry of a guest table is read only after its page is tracked: any store to it since then came through track.py (I-15),
+               or made the table unsync first (unsync.py)
            E2  MMU_W is given only when the PTE has W and D
+           E3  A and D are set by a cmpxchg of the PTE that was looked at: a racing store of the guest is never lost
 Context    mmu_lock held, rmap_top_up done
 """
 
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.arith import shr
 from gnomon.lang.atomics import fetch_add, mb, read_once, write_once
-from gnomon.lang.guest_memory import load64, store64
-from gnomon.mmu.design import TABLES_UNTRACKED
+from gnomon.lang.guest_memory import cmpxchg_guest64, load64
+from gnomon.mmu.design import TABLES, TABLES_UNTRACKED
+from gnomon.mmu.guest_pte import PTE_VALID, is_malformed, pte_access, pte_gfn
 from gnomon.mmu.host_page import HOST_RETRY, host_pfn
 from gnomon.mmu.leaf import direct_child, link_child, note_use, repair_middle, set_leaf
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_TABLE, rmap_walk
 from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slot import mark_dirty, slot_index
 from gnomon.mmu.slow_fault import map_below
-from gnomon.mmu.spte import ACCESS_ALL, ACCESSED, DIRTY, EXECUTABLE, PRESENT, READABLE, USER, WRITABLE, spte_table
+from gnomon.mmu.spte import ACCESSED, DIRTY, EXECUTABLE, PRESENT, READABLE, spte_table
+from gnomon.mmu.sync_page import sync_for_use, sync_gfn
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import is_allowed, regime_slot, table_index
 from gnomon.mmu.zap import flush_if_stale, zap_spte
-
-PTE_VALID = 1
-PTE_PPN_SHIFT = 10
-PTE_PPN_MASK = (1 << 44) - 1
-PTE_RESERVED_SHIFT = 54
 
 GUEST_OK = 0
 GUEST_NO_MEMORY = 1
@@ -48,7 +46,7 @@ def track_page(m, vm, index):
     """From here on a store to page `index` comes to us: count it as a guest table, protect its sptes, flush (I-15)."""
     fetch_add(m, read_once(m, vm + VM.tracked) + index, 1)
     mb()
-    if read_once(m, vm + VM.design) & TABLES_UNTRACKED:
+    if read_once(m, vm + VM.design) & TABLES == TABLES_UNTRACKED:
         return 0
     changed = rmap_walk(m, vm, read_once(m, vm + VM.rmap) + index, PROTECT_TABLE)
     flush_if_stale(m, vm, changed & CHANGED_MASK)
@@ -64,29 +62,20 @@ def guest_table(m, vm, t, gfn, level):
         sp = sp_alloc(m, vm, t, gfn, role)
         if sp:
             track_page(m, vm, gfn - read_once(m, vm + VM.base_gfn))
+            if level > 1:
+                sync_gfn(m, vm, t, gfn)  # it is found by try_to_unsync() from now on: what was unsync is so for the last time (U4)
     return sp
 
 
 @kernel
-def is_malformed(pte, level):
-    """1 if a valid PTE breaks the format: reserved bits, W without R, a non-leaf with A, D or U, a misaligned superpage."""
-    if shr(pte, PTE_RESERVED_SHIFT) or pte & (READABLE | WRITABLE) == WRITABLE:
+def set_accessed_dirty(m, vm, v, index, at, pte, new):
+    """Make the PTE `pte` at byte offset `at` of table page `index` the same with A and D set, `new`. Returns 0 if it has changed."""
+    if new == pte:
         return 1
-    if pte & (READABLE | EXECUTABLE) == 0:
-        return int(pte & (ACCESSED | DIRTY | USER) != 0 or level == 1)
-    return int(((pte >> PTE_PPN_SHIFT) & ((1 << (TABLE_SHIFT * (level - 1))) - 1)) != 0)
-
-
-@kernel
-def set_accessed_dirty(m, vm, v, index, at, pte, wanted):
-    """Set A, and D for a store, in the PTE at byte offset `at` of table page `index`. Returns the PTE as it is now."""
-    new = pte | ACCESSED
-    if wanted == TLB_WRITE:
-        new = new | DIRTY
-    if new != pte:
-        store64(m, at, new)  # under mmu_lock, and the page is tracked: nobody else stores here
-        mark_dirty(m, vm, v, index)  # after the store: a copy made before it is followed by another
-    return new
+    if cmpxchg_guest64(m, at, pte, new) != pte:  # the table may be unsync: forbids that a store of the guest is overwritten (E3)
+        return 0
+    mark_dirty(m, vm, v, index)  # after the store: a copy made before it is followed by another
+    return 1
 
 
 @kernel
@@ -98,6 +87,8 @@ def guest_root(m, vm, v, t, regime):
         return -1
     sp = guest_table(m, vm, t, gfn, ROOT_LEVEL)
     if sp:
+        if read_once(m, v + VCPU.root + slot) == 0:
+            sync_for_use(m, vm, t, sp)  # a fence of this hart may have come since it was loaded last (U5)
         write_once(m, v + VCPU.root + slot, read_once(m, sp + SP.table))
     return sp
 
@@ -125,26 +116,28 @@ def guest_fault(m, vm, v, va, wanted, regime):
         pte = load64(m, pte_at)
         if pte & PTE_VALID == 0 or is_malformed(pte, level):
             return GUEST_PAGE_FAULT
-        gfn = (pte >> PTE_PPN_SHIFT) & PTE_PPN_MASK
+        gfn = pte_gfn(pte)
         at = read_once(m, sp + SP.table) + entry
         if pte & (READABLE | EXECUTABLE):
-            break
-        if slot_index(m, vm, gfn << 12) < 0:
+            if is_allowed(pte, wanted, regime) == 0:
+                return GUEST_PAGE_FAULT
+            used = pte | ACCESSED
+            if wanted == TLB_WRITE:
+                used = used | DIRTY
+            if set_accessed_dirty(m, vm, v, table, pte_at, pte, used):
+                break
+        elif slot_index(m, vm, gfn << 12) < 0:
             return GUEST_ACCESS_FAULT
-        sp = indirect_child(m, vm, v, t, at, level, gfn)
-        if sp == 0:
-            return GUEST_NO_MEMORY
-        level -= 1
-    if is_allowed(pte, wanted, regime) == 0:
-        return GUEST_PAGE_FAULT
-    pte = set_accessed_dirty(m, vm, v, table, pte_at, pte, wanted)
+        else:
+            sp = indirect_child(m, vm, v, t, at, level, gfn)
+            if sp == 0:
+                return GUEST_NO_MEMORY
+            level -= 1
     gpa = (gfn << 12) + (va & ((1 << (12 + TABLE_SHIFT * (level - 1))) - 1))
     write_once(m, v + VCPU.fault_gpa, gpa)
     if slot_index(m, vm, gpa) < 0:
         return GUEST_MMIO
-    access = pte & ACCESS_ALL
-    if pte & DIRTY == 0:
-        access = access & ~WRITABLE  # E2: the first store comes here and sets D
+    access = pte_access(used)
     if level == 1:
         return set_leaf(m, vm, v, t, at, slot_index(m, vm, gpa), access, wanted)
     child = map_superpage(m, vm, v, t, at, level, gpa, access)
@@ -174,5 +167,6 @@ def indirect_child(m, vm, v, t, at, level, gfn):
         flush_if_stale(m, vm, 1)
     child = guest_table(m, vm, t, gfn, level - 1)
     if child:
+        sync_for_use(m, vm, t, child)  # the guest need not fence for a table that it links anew (U6)
         link_child(m, vm, v, t, at, level, child)
     return child

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, fetch_or, read_once, store_release, write_once
-from gnomon.mmu.design import GUARD, GUARD_FIXUP, PUBLISH, PUBLISH_BITMAP_FIRST, PUBLISH_SPTE_FIRST, TABLES_UNTRACKED
+from gnomon.mmu.design import GUARD, GUARD_FIXUP, PUBLISH, PUBLISH_BITMAP_FIRST, PUBLISH_SPTE_FIRST, TABLES, TABLES_UNSYNC, TABLES_UNTRACKED
 from gnomon.mmu.fast_fault import make_writable
 from gnomon.mmu.host_page import HOST_RETRY, host_pfn
 from gnomon.mmu.rmap import page_rmap_add, rmap_add
@@ -31,6 +31,7 @@ from gnomon.mmu.spte import (
     spte_table,
 )
 from gnomon.mmu.tlb import TLB_WRITE
+from gnomon.mmu.unsync import try_to_unsync
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import flush_if_stale, zap_spte
 
@@ -53,7 +54,9 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
         return LEAF_RETRY
     tracked = read_once(m, read_once(m, vm + VM.tracked) + index)
     design = read_once(m, vm + VM.design)
-    if design & TABLES_UNTRACKED:
+    if design & TABLES == TABLES_UNTRACKED:
+        tracked = 0
+    if tracked and wanted == TLB_WRITE and design & TABLES == TABLES_UNSYNC and try_to_unsync(m, vm, index):
         tracked = 0
     if tracked:
         access = access & ~WRITABLE

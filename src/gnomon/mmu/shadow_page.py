@@ -28,6 +28,8 @@ ROLE_DIRECT = 1 << 2
 ROLE_ACCESS_SHIFT = 4  # R W X U bits of an spte lie above it
 HASH_MULTIPLIER = 0x61C8864680B583EB
 HASH_SHIFT = 54
+BITMAP_WORDS = 8
+"""A bit an entry."""
 
 SP = record(
     "SP",
@@ -43,6 +45,10 @@ SP = record(
     writes=1,  # tracked writes since it was last used for a fault
     vm=1,  # the machine it belongs to
     rcu=RCU_HEAD.size,  # its callback, where it is freed through RCU (release.py)
+    unsync=1,  # leaf table: the guest stores to its table directly; 2 while it waits in the chain of a sync (unsync.py)
+    unsync_children=1,  # how many entries lead to unsync tables: bits of unsync_bitmap
+    work_next=1,  # chain of a pass under mmu_lock: pages to mark, pages to sync
+    unsync_bitmap=BITMAP_WORDS,
 )
 
 
@@ -93,6 +99,10 @@ def sp_alloc(m, vm, t, gfn, role):
     write_once(m, sp + SP.parents, 0)
     write_once(m, sp + SP.writes, 0)
     write_once(m, sp + SP.vm, vm)
+    write_once(m, sp + SP.unsync, 0)
+    write_once(m, sp + SP.unsync_children, 0)
+    for word in range(BITMAP_WORDS):
+        write_once(m, sp + SP.unsync_bitmap + word, 0)
     frame_set_word(m, table >> PAGE_WORDS_SHIFT, frame_owner(FRAME_TABLE, sp))
     head = hash_head(m, vm, gfn)
     write_once(m, sp + SP.hash_next, read_once(m, head))
@@ -148,5 +158,5 @@ def hash_remove(m, vm, sp):
 
 @kernel
 def child_page(m, table):
-    """The shadow page that owns `table`."""
+    """The shadow page whose table holds the word `table`."""
     return frame_payload(frame_word(m, table >> PAGE_WORDS_SHIFT))

@@ -30,6 +30,7 @@ from gnomon.mmu.shadow_page import (
 )
 from gnomon.mmu.slot import index_of_frame
 from gnomon.mmu.spte import LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, spte_table
+from gnomon.mmu.unsync import forget_unsync, unmark_link
 from gnomon.mmu.vcpu import REQ_FLUSH, REQ_ROOTS, flush_remote_tlbs, request_all
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
@@ -58,6 +59,7 @@ def zap_spte(m, vm, t, at):
         page_rmap_remove(m, vm, t, read_once(m, vm + VM.rmap) + index_of_frame(m, (spte & PFN_MASK) >> 12), at)
         return spte
     child = child_page(m, spte_table(spte))
+    unmark_link(m, at)  # after the xchg: who finds no mark finds no link (U3)
     rmap_remove(m, t, child + SP.parents, at)
     fetch_add(m, vm + VM.tlbs_dirty, 1)
     if read_once(m, child + SP.role) & ROLE_DIRECT:
@@ -103,6 +105,7 @@ def prepare_zap(m, vm, t, sp, zapped):
     if role & ROLE_DIRECT == 0:
         index = read_once(m, sp + SP.gfn) - read_once(m, vm + VM.base_gfn)
         fetch_add(m, read_once(m, vm + VM.tracked) + index, -1)
+    forget_unsync(m, vm, sp)
     hash_remove(m, vm, sp)
     active_remove(m, vm, sp)
     if read_once(m, vm + VM.design) & RECLAIM != RECLAIM_THROTTLED:

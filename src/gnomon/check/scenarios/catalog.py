@@ -20,12 +20,13 @@ from gnomon.check.scenarios import (
     rmap,
     slab,
     tutorial,
+    unsync,
 )
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
     *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck),
-    *(invalidate, age, log_modes, dirty_ring, tutorial),
+    *(invalidate, age, log_modes, dirty_ring, unsync, tutorial),
 )
 
 

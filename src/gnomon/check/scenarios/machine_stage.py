@@ -35,6 +35,7 @@ SMALL = {
     "gnomon.mmu.shadow_page.TABLE_ENTRIES": 2,
     "gnomon.mmu.shadow_page.TABLE_SHIFT": 1,
     "gnomon.mmu.shadow_page.ROOT_LEVEL": 2,
+    "gnomon.mmu.shadow_page.BITMAP_WORDS": 1,
     "gnomon.mmu.rmap.DESC_SPTES": 2,
     "gnomon.mmu.vcpu.ROOT_SLOTS": 1,
     "gnomon.mmu.vcpu.SPARE_DESCS": 2,

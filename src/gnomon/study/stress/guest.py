@@ -10,8 +10,9 @@ from __future__ import annotations
 from gnomon.lang import kernel, record
 from gnomon.lang.arith import mul, shr, urem, wrap
 from gnomon.lang.atomics import fetch_add, read_once, write_once
-from gnomon.lang.guest_memory import load64, store64
+from gnomon.lang.guest_memory import amo_or64, load64, store64
 from gnomon.lang.host import futex_wait, sched_yield
+from gnomon.mmu.fence import mmu_sfence
 from gnomon.mmu.slot import backing
 from gnomon.mmu.tlb import TLB_WRITE, tlb_host
 from gnomon.mmu.track import tracked_begin, tracked_end
@@ -116,18 +117,23 @@ def store_page(m, v, ctl, number, x, count):
 
 @kernel
 def rewrite_table(m, v, ctl, x):
-    """Store an entry of a guest table again as it is: through the tracking of guest tables."""
+    """Store an entry of a guest table again as it is, through the tracking of guest tables or straight to an unsync one, and fence."""
     va = TABLE_WINDOW + urem(shr(x, 33), read_once(m, ctl + CTL.tables)) * 4096 + (shr(x, 20) & 511) * 8
-    at = tlb_host(m, v, va, TLB_WRITE, read_once(m, v + VCPU.data_regime))
+    regime = read_once(m, v + VCPU.data_regime)
+    at = tlb_host(m, v, va, TLB_WRITE, regime)
     if at < 0:
-        if mmu_translate(m, v, va, TLB_WRITE) != XL_TRACKED:
+        status = mmu_translate(m, v, va, TLB_WRITE)
+        if status == XL_TRACKED:
+            at = tracked_begin(m, v)
+            if at < 0:
+                return 0
+            store64(m, at, load64(m, at))
+            return tracked_end(m, v, at, 8)
+        if status != XL_OK:
             return 0
-        at = tracked_begin(m, v)
-        if at < 0:
-            return 0
-        store64(m, at, load64(m, at))
-        return tracked_end(m, v, at, 8)
-    return 0
+        at = tlb_host(m, v, va, TLB_WRITE, regime)
+    amo_or64(m, at, 0)  # an unsync table: a plain store could undo A and D that another vCPU's fault sets meanwhile
+    return mmu_sfence(m, v, read_once(m, ctl + CTL.va) + (shr(x, 40) & 63) * 4096, shr(x, 50) & 1)
 
 
 @kernel
