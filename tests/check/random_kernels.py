@@ -83,6 +83,35 @@ def flag(m, n, t):
     return 0
 
 
+@kernel
+def wait(m, n, least):
+    """Spin until somebody counted far enough: perhaps for ever."""
+    while read_once(m, SHARED + n) < least:
+        pass
+    return 0
+
+
+@kernel
+def no_lock(m, at):
+    """What a scenario wrongly calls a lock: looks, then stores."""
+    while read_once(m, at) != 0:
+        pass
+    write_once(m, at, 1)
+    return 0
+
+
+@kernel
+def nothing_lock(m, at):
+    """What a scenario wrongly calls a lock: does nothing at all."""
+    return 0
+
+
+@kernel
+def equals(m, at, value):
+    """1 if the word at `at` is `value`."""
+    return read_once(m, at) == value
+
+
 def setup_words() -> tuple[int, ...]:
     """Words whose final values are compared."""
     return (*range(SHARED, SHARED + 3), *range(GUARDED, GUARDED + 2), *range(PRIVATE, PRIVATE + 3))
@@ -96,6 +125,8 @@ def random_program(seed: int) -> Scenario:
     kinds = [locked_add, locked_add, unlocked_look, send, receive, count, flag]
     if seed % 5 == 0:
         kinds.append(claim)
+    if seed % 4 == 1:
+        kinds += [wait, count]
     for t in range(2 + (seed % 4 == 0)):
         calls = []
         for _ in range(rng.randint(1, 2)):

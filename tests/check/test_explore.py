@@ -1,11 +1,15 @@
 """Does the explorer say what it found, what it did not, and why it stopped?"""
 
+import signal
+import threading
+
 import pytest
 
 from gnomon.check.explore import explore
 from gnomon.check.oracle import choose, expect
 from gnomon.check.programs.treiber import treiber
 from gnomon.check.render import render
+from gnomon.check.run import Run
 from gnomon.check.scenario import Owners, Scenario, call
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, cpu_relax, mb, read_once, store_release, write_once
@@ -161,20 +165,27 @@ def test_is_a_full_store_buffer_never_called_proved():
 
 
 def test_does_a_stopped_search_keep_and_label_what_it_has():
-    stopped = explore(treiber(3), "sc", max_states=5000)
+    stopped = explore(treiber(3), "sc", reduce=False, max_states=5000)
     assert stopped.verdict == "bounded" and stopped.states >= 5000 and "stopped at 5,000 states" in str(stopped)
-    small = explore(treiber(3), "sc", memory=8 << 20)
+    small = explore(treiber(3), "sc", reduce=False, memory=8 << 20)
     assert small.verdict == "bounded" and "memory limit of 8 MiB" in small.reason
 
 
 def test_does_ctrl_c_keep_what_was_found(monkeypatch):
-    from gnomon.check import explore as module
-
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module._Run, "_grow", interrupt)
+    monkeypatch.setattr(Run, "_look", interrupt)
     result = explore(treiber(3), "sc")
+    assert result.verdict == "bounded" and result.reason == "interrupted" and result.states > 0
+
+
+def test_does_ctrl_c_reach_a_search_of_two_workers():
+    scenario = treiber(4, bare=True)
+    explore(scenario, "sc", max_states=10, workers=2)  # compiled by now
+    timer = threading.Timer(1.0, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    result = explore(scenario, "sc", reduce=False, workers=2, memory=16 << 30)
     assert result.verdict == "bounded" and result.reason == "interrupted" and result.states > 0
 
 
@@ -185,7 +196,7 @@ def test_is_aba_found_and_the_tagged_stack_proved_under_both_models():
 
 
 def test_does_a_state_cost_at_most_32_bytes():
-    result = explore(treiber(3, bare=True), "sc")
+    result = explore(treiber(3, bare=True), "sc", reduce=False)
     assert result.proved and result.states > 100_000
     assert result.bytes_a_state <= 32
 

@@ -57,3 +57,40 @@ def prefetch(typingctx, address):
         return cgctx.get_dummy_value()
 
     return types.void(types.int64), build
+
+
+def _word_pointer(builder, address):
+    return builder.inttoptr(address, ir.IntType(64).as_pointer())
+
+
+@intrinsic
+def acquire(typingctx, address):
+    """Load the word at an address, before whatever follows."""
+
+    def build(cgctx, builder, sig, args):
+        return builder.load_atomic(_word_pointer(builder, args[0]), "acquire", 8, typ=ir.IntType(64))
+
+    return types.uint64(types.int64), build
+
+
+@intrinsic
+def publish(typingctx, address, word):
+    """Store a word at an address, after whatever came before."""
+
+    def build(cgctx, builder, sig, args):
+        builder.store_atomic(args[1], _word_pointer(builder, args[0]), "release", 8)
+        return cgctx.get_dummy_value()
+
+    return types.void(types.int64, types.uint64), build
+
+
+@intrinsic
+def claim(typingctx, address, word):
+    """Swap the word at an address from 0 to `word`. Returns what was there."""
+
+    def build(cgctx, builder, sig, args):
+        free = ir.IntType(64)(0)
+        pair = builder.cmpxchg(_word_pointer(builder, args[0]), free, args[1], "acq_rel", "acquire")
+        return builder.extract_value(pair, 0)
+
+    return types.uint64(types.int64, types.uint64), build

@@ -18,7 +18,9 @@ FIELDS = (
     "address_of",  # pointer, int64 for each slot: word index in the arena
     "slots",  # slots in use
     "slot_limit",
-    "full",  # 1 when a slot was wanted beyond slot_limit
+    "room",  # slots that a step may take: slot_limit, or none more while several workers share the numbering
+    "full",  # 1 when a slot or lock bit was wanted beyond its room …
+    "wanted",  # … for this word, negative for the bit of a lock
     "journal",  # pointer, (slot, old value) for each change since journaled was set to 0
     "journaled",
     "blocks",  # pointer, block of thread 0
@@ -27,9 +29,11 @@ FIELDS = (
     "tso",  # 1 under x86-TSO
     "buffer",  # entries of a store buffer
     "buffer_full",  # 1 when a store had to wait for room
+    "early",  # 1: a store is nobody's business until it leaves the buffer; else membarrier() may ask for it
     "peek",  # 1: stop before an access that is visible to others; 2: every access is fine, nothing is recorded
-    "guard",  # pointer, int64 for each word of the arena: the candidate lockset of reduction.py
-    "broken",  # how many words lost their last candidate after steps had relied on it
+    "lone",  # thread bits of locksets that count: not those of threads that run the same program, which may stand for each other
+    "guard",  # pointer, int64 for each word of the arena: the candidate lockset of the reduction
+    "broken",  # how often something that steps had relied on turned out wrong: a word's lockset, a lock, significant bits
     "address",  # of the last access
     "value",  # its result, or the value stored
     "fanout",  # choices of the last `choose`
@@ -43,6 +47,9 @@ FIELDS = (
     "granule",  # log2 of the words in a granule
     "lock_words",  # pointer, int64 for each lock bit: its word index
     "locks",
+    "lock_room",  # lock bits that a step may take
+    "no_locks",  # how many lock bits, from the first, belong to locks that do not exclude
+    "overlap",  # lock bits that two threads held at once, or that were taken or given without touching the lock's word
 )
 AT = {name: i for i, name in enumerate(FIELDS)}
 HEADER = 4
@@ -61,4 +68,5 @@ VIOLATIONS = {
 READ_ONLY = 1 << 62
 """Lockset bit of words that no step writes."""
 FIRST_LOCK = 16
+MAX_LOCKS = 46
 EVERYTHING = (1 << 63) - 1

@@ -12,14 +12,14 @@ from gnomon.check.machine_words import llvm
 from gnomon.check.runtime import runtime
 
 
-def emit(program: Program, layout: Layout) -> str:
-    """LLVM text of the module that holds `step` and `drain`."""
-    return _Emitter(program, layout).module()
+def emit(program: Program, layout: Layout, demand: dict[int, int] | None = None) -> str:
+    """LLVM text of the module that holds `step` and `drain`. With `demand` (demand.py), accesses tell which bits they look at."""
+    return _Emitter(program, layout, demand or {}).module()
 
 
 class _Emitter:
-    def __init__(self, program: Program, layout: Layout):
-        self.program, self.layout = program, layout
+    def __init__(self, program: Program, layout: Layout, demand: dict[int, int]):
+        self.program, self.layout, self.demand = program, layout, demand
         self.lines: list[str] = []
         self.serial = 0
         self.numbers = {f: n for n, f in enumerate(program.functions)}
@@ -116,7 +116,7 @@ class _Emitter:
                 self._call(function, label, i)
             elif op.kind == "expect":
                 self._expect(function, op)
-            elif op.kind in ("acquired", "releasing"):
+            elif op.kind in ("acquired", "released"):
                 out(f"  call void @{op.kind}(ptr %C, ptr %R, i64 {self._read(function, op.args[0])})")
             elif moved:
                 self.local[op.dest] = self._compute(function, op)
@@ -175,6 +175,8 @@ class _Emitter:
         else:
             out(f"  ret i64 {status}")
         out(f"done{point.pc}:\n  store i64 {status}, ptr %vis")
+        if self.demand.get(id(op)):
+            out(f"  call void @looked(ptr %C, i64 {args.partition(',')[0].removeprefix('i64 ')}, i64 {self.demand[id(op)]})")
         if op.dest is not None:
             value = "0"
             if op.kind not in ("write", "mb"):

@@ -114,7 +114,7 @@ class Layout:
 
 def _movable(op: Op, live_after_point: frozenset[str]) -> bool:
     """Whether a local operation may run at the beginning of the point's step instead of at the end of the step before."""
-    return not op.is_point and op.callee is None and op.kind not in ("expect", "acquired", "releasing") and op.dest not in live_after_point
+    return not op.is_point and op.callee is None and op.kind not in ("expect", "acquired", "released") and op.dest not in live_after_point
 
 
 def _callers_first(program: Program) -> list[Function]:

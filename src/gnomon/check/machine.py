@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon.check.context import AT, EVERYTHING, FIELDS, HEADER
+from gnomon.check.context import AT, EVERYTHING, FIELDS, HEADER, MAX_LOCKS
+from gnomon.check.demand import demanded
 from gnomon.check.emit import emit
 from gnomon.check.layout import Layout
 from gnomon.check.native import compile_text
@@ -25,21 +26,45 @@ class Compiled:
     layout: Layout
     step: int
     drain: int
+    barriers: bool
+    """Whether membarrier() is called anywhere: then a store that only is in a buffer makes a difference to others."""
 
 
 def compile_scenario(scenario: Scenario) -> Compiled:
     program = scenario.program()
     simplify(program)
     layout = Layout(program)
-    native = compile_text(emit(program, layout))
-    return Compiled(layout, native.address("step"), native.address("drain"))
+    native = compile_text(emit(program, layout, demanded(program) if scenario.significant else None))
+    barriers = any(point.op.kind == "membarrier" for point in layout.points[1:])
+    return Compiled(layout, native.address("step"), native.address("drain"), barriers)
+
+
+def programs(scenario: Scenario) -> list[int]:
+    """For each thread, the first thread that runs the same calls, for as long."""
+    what = [(thread.calls, thread.forever) for thread in scenario.threads]
+    return [what.index(one) for one in what]
 
 
 class Machine:
     """One run's memory and context. `start()` puts it into the initial state; `step`/`drain` move it."""
 
-    def __init__(self, scenario: Scenario, compiled: Compiled, model: str, buffer: int, slots: int, visible: set[int] | None):
-        """`visible` is the set of words known to need scheduling points; None: all of them (no reduction)."""
+    def __init__(
+        self,
+        scenario: Scenario,
+        compiled: Compiled,
+        model: str,
+        buffer: int,
+        slots: int,
+        visible: set[int] | None,
+        no_locks: tuple[int, ...] = (),
+        whole: frozenset[int] = frozenset(),
+        alike: bool = False,
+    ):
+        """`visible` is the set of words known to need scheduling points; None: all of them (no reduction).
+
+        no_locks   lock words of declared locks that turned out not to exclude
+        whole      words of which all bits count although the scenario says otherwise
+        alike      threads that run the same program may stand for each other"""
         if model not in MODELS:
             raise ValueError(f"no memory model {model!r}; there are {', '.join(MODELS)}")
         self.scenario, self.compiled, self.model = scenario, compiled, model
@@ -52,7 +77,8 @@ class Machine:
         self.memory, self.origin, self.mask, self.address_of = (np.zeros(slots, np.int64) for _ in range(4))
         self.significant = np.full(len(words), -1, np.int64)
         for at, bits in scenario.significant.items():
-            self.significant[at] = bits
+            if at not in whole:
+                self.significant[at] = bits
         self.journal = np.zeros(2 * JOURNAL, np.int64)
         self.blocks = np.zeros((self.threads + observers) * self.stride, np.int64)
         self.guard = np.zeros(len(words), np.int64)
@@ -60,6 +86,10 @@ class Machine:
             self.guard[:] = EVERYTHING
             self.guard[list(visible)] = 0
         self.lock_words = np.zeros(64, np.int64)
+        self.lock_words[: len(no_locks)] = no_locks
+        self.classes = programs(scenario)
+        self.single = np.array([not alike or self.classes.count(c) == 1 for c in self.classes], np.int64)
+        self.roles = np.array([t if self.single[t] else c for t, c in enumerate(self.classes)], np.int64)
         self.context = np.zeros(len(FIELDS), np.int64)
         pointers = {"map": self.map, "initial": self.initial, "memory": self.memory, "origin": self.origin, "address_of": self.address_of}
         pointers |= {"mask": self.mask, "significant": self.significant}
@@ -67,7 +97,10 @@ class Machine:
         for name, array in pointers.items():
             self[name] = array.ctypes.data
         self["words"], self["slot_limit"], self["stride"], self["threads"] = len(words), slots, self.stride, self.threads
+        self["room"], self["locks"], self["lock_room"], self["no_locks"] = slots, len(no_locks), MAX_LOCKS, len(no_locks)
         self["tso"], self["buffer"] = int(model == "tso"), buffer
+        self["early"] = int(model == "tso" and visible is not None and not compiled.barriers)
+        self["lone"] = -1 & ~sum(1 << t for t in range(self.threads) if not self.single[t])
         if scenario.owners is not None:
             owners = scenario.owners
             self["owners"], self["owned_from"], self["owned_to"], self["granule"] = owners.at, owners.first, owners.last, owners.granule
@@ -75,6 +108,26 @@ class Machine:
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
         self._step, self._drain = kind(compiled.step), kind(compiled.drain)
         self.starts = np.array(compiled.layout.starts[self.threads :] or [0], np.int64)
+
+    def allocate(self, address: int) -> None:
+        """Give a word its slot before a step asks for one."""
+        slot = self["slots"]
+        self.map[address], self.address_of[slot], self.mask[slot] = slot, address, self.significant[address]
+        self.memory[slot] = self.origin[slot] = self.initial[address]
+        self["slots"] = slot + 1
+
+    def widen(self) -> None:
+        """Room for twice as many slots."""
+        limit = 2 * self["slot_limit"]
+        for name in ("memory", "origin", "mask", "address_of"):
+            array = np.concatenate([getattr(self, name), np.zeros(limit // 2, np.int64)])
+            setattr(self, name, array)
+            self[name] = array.ctypes.data
+        self["slot_limit"] = self["room"] = limit
+
+    def slot_addresses(self) -> list[int]:
+        """Words that have a slot, in order."""
+        return self.address_of[: self["slots"]].tolist()
 
     def __getitem__(self, name: str) -> int:
         return int(self.context[AT[name]])
@@ -86,7 +139,7 @@ class Machine:
         """Every thread before its first call."""
         self.blocks[:] = 0
         for thread in range(self.threads):
-            self.blocks[thread * self.stride] = self.compiled.layout.starts[thread]
+            self.blocks[thread * self.stride] = self.compiled.layout.starts[self.classes[thread]]
         slots = self["slots"]
         self.memory[:slots] = self.origin[:slots]
         self["journaled"] = 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.check.compiled import native
-from gnomon.check.search import F
 
 
 @native
@@ -78,13 +77,42 @@ def judge(states, edges, edge_ends, enabled, component, count, acted, always_abl
     return count
 
 
+class Graph:
+    """The edges that workers recorded, by the number of the state they leave."""
+
+    def __init__(self, run):
+        workers = [w.space for w in run.workers]
+        counts = [w["expanded"] for w in run.workers]
+        numbers = np.concatenate([w.expanded[:n] for w, n in zip(workers, counts, strict=True)]).astype(np.int64)
+        lengths = np.concatenate([np.diff(w.edge_ends[:n], prepend=0) for w, n in zip(workers, counts, strict=True)])
+        edges = np.concatenate([w.edges[: worker["edges"]] for w, worker in zip(workers, run.workers, strict=True)])
+        self.states = int(max(numbers.max(initial=0), (edges >> 8).max(initial=0))) + 1
+        order = np.argsort(numbers, kind="stable")
+        begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        sizes = np.zeros(self.states, np.int64)
+        sizes[numbers] = lengths
+        self.edge_ends = np.cumsum(sizes)
+        places = np.repeat(begins[order] - np.concatenate([[0], np.cumsum(lengths[order])[:-1]]), lengths[order])
+        self.edges = edges[places + np.arange(len(edges))]
+        self.enabled = np.zeros(self.states, np.uint32)
+        self.enabled[numbers] = np.concatenate([w.enabled[:n] for w, n in zip(workers, counts, strict=True)])
+
+    def out(self, state: int) -> list[tuple[int, int]]:
+        """(action, target) of each edge of a state."""
+        begin = int(self.edge_ends[state - 1]) if state else 0
+        return [(int(e) & 255, int(e) >> 8) for e in self.edges[begin : int(self.edge_ends[state])]]
+
+
 def find_fair_cycle(run) -> tuple[int, list[int]] | None:
-    """(state, actions of a cycle through it) of a fair cycle in which a thread that is not `forever` acts; None if there is none."""
-    states = int(run.meta[F["states"]])
-    component = np.zeros(states, np.int64)
-    count = components(states, run.edges, run.edge_ends, component)
+    """(state, actions of a cycle through it) of a fair cycle in which a thread that is not `forever` acts; None if there is none.
+
+    Where the search left out alternatives, an actor it did not look at counts as able: that can only hide a cycle at states of
+    which others on the cycle tell more, since no cycle is without a state that was looked at whole (futures.py)."""
+    graph = Graph(run)
+    component = np.zeros(graph.states, np.int64)
+    count = components(graph.states, graph.edges, graph.edge_ends, component)
     acted, able = np.zeros(count, np.uint32), np.full(count, 0xFFFFFFFF, np.uint32)
-    judge(states, run.edges, run.edge_ends, run.enabled, component, count, acted, able)
+    judge(graph.states, graph.edges, graph.edge_ends, graph.enabled, component, count, acted, able)
     mortal = 0
     for n, thread in enumerate(run.scenario.threads):
         if not thread.forever:
@@ -92,20 +120,19 @@ def find_fair_cycle(run) -> tuple[int, list[int]] | None:
     fair = ((able & ~acted) == 0) & ((acted & np.uint32(mortal)) != 0)
     if not fair.any():
         return None
-    state = int(np.flatnonzero(fair[component])[0])  # the first found is a nearest one
-    return state, _cycle(run, component, state)
+    state = min(np.flatnonzero(fair[component]).tolist(), key=lambda s: (run.level(s), s))
+    return state, _cycle(graph, component, state)
 
 
-def _cycle(run, component, start: int) -> list[int]:
+def _cycle(graph: Graph, component, start: int) -> list[int]:
     """Actions of a walk inside the component of `start` that takes every actor of it at least once and returns."""
     mine = component[start]
-    wanted, here, walk = None, start, []
-    all_actions: set[int] = set()
-    for state in np.flatnonzero(component == mine):
-        all_actions |= {action & 31 for action, target in _edges(run, int(state)) if component[target] == mine}
-    wanted = set(all_actions)
+    here, walk = start, []
+    wanted = {
+        action & 31 for state in np.flatnonzero(component == mine) for action, target in graph.out(int(state)) if component[target] == mine
+    }
     while wanted or here != start:
-        path = _nearest(run, component, mine, here, wanted, start)
+        path = _nearest(graph, component, mine, here, wanted, start)
         for action, target in path:
             walk.append(action)
             wanted.discard(action & 31)
@@ -113,18 +140,13 @@ def _cycle(run, component, start: int) -> list[int]:
     return walk
 
 
-def _edges(run, state: int) -> list[tuple[int, int]]:
-    begin = int(run.edge_ends[state - 1]) if state else 0
-    return [(int(e) & 255, int(e) >> 8) for e in run.edges[begin : int(run.edge_ends[state])]]
-
-
-def _nearest(run, component, mine, here, wanted, start):
+def _nearest(graph: Graph, component, mine, here, wanted, start):
     """Shortest walk from `here` whose last action is wanted; back to `start` when nothing is."""
     seen, level = {here}, [(here, [])]
     while level:
         following = []
         for state, path in level:
-            for action, target in _edges(run, state):
+            for action, target in graph.out(state):
                 if component[target] != mine:
                     continue
                 walk = [*path, (action, target)]

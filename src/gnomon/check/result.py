@@ -35,6 +35,7 @@ class Result:
     reason: str = ""  # of a bounded verdict
     property: str = ""  # of a violated one
     schedule: list[int] = field(default_factory=list)
+    shortest: bool = True  # whether no shorter schedule shows a violation
     loop: list[int] = field(default_factory=list)  # actions repeated for ever, when progress is violated
     visible: frozenset[int] = frozenset()
     reduced: bool = True
@@ -47,7 +48,7 @@ class Result:
         cost = f"{self.states:,} states, {self.transitions:,} transitions, {self.seconds:.2f} s"
         head = {
             "proved": f"proved within {bounds}",
-            "violated": f"violated: {self.property}, {len(self.schedule)} steps",
+            "violated": f"violated: {self.property}, {len(self.schedule)} steps" + ("" if self.shortest else ", maybe not the fewest"),
             "bounded": f"bounded: {self.reason}",
         }
         return f"{self.scenario}  model={self.model}  {head[self.verdict]}  ({cost}, omission < {self.omission:.0e})"

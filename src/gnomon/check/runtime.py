@@ -7,7 +7,7 @@ other thread's buffer has been empty once since it began, which is all that the 
 
 from __future__ import annotations
 
-from gnomon.check.context import AT, FIRST_LOCK, READ_ONLY
+from gnomon.check.context import AT, FIRST_LOCK, MAX_LOCKS, READ_ONLY
 from gnomon.check.runtime_waits import WAITS
 
 _LOAD_FIELD = """define internal i64 @field_{name}(ptr %C) alwaysinline {{
@@ -76,11 +76,12 @@ fresh:
   br i1 %same, label %done, label %new
 new:
   %next = call i64 @field_slots(ptr %C)
-  %limit = call i64 @field_slot_limit(ptr %C)
+  %limit = call i64 @field_room(ptr %C)
   %room = icmp slt i64 %next, %limit
   br i1 %room, label %take, label %full
 full:
   call void @set_full(ptr %C, i64 1)
+  call void @set_wanted(ptr %C, i64 %address)
   br label %done
 take:
   %more = add i64 %next, 1
@@ -141,6 +142,7 @@ memory:
 }
 
 ; may this thread touch the word now? 0 visible to others, 2 invisible, 4 violation, 5 stop: it would be visible
+; writes: 0 reads, 1 writes, 2 stores early into the buffer, which nobody sees yet
 define internal i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %writes) noinline {
   call void @set_address(ptr %C, i64 %address)
   %low = icmp ult i64 %address, 64
@@ -188,7 +190,9 @@ guards:
   %guard = call ptr @pointer_guard(ptr %C)
   %candidates = call i64 @word_get(ptr %guard, i64 %address)
   %held = call i64 @word_get(ptr %R, i64 3)
-  %bit = shl i64 1, %thread
+  %shift = shl i64 1, %thread
+  %lone = call i64 @field_lone(ptr %C)
+  %bit = and i64 %shift, %lone
   %locks = or i64 %held, %bit
   %reads = icmp eq i64 %writes, 0
   %ro = select i1 %reads, i64 READ_ONLY, i64 0
@@ -197,10 +201,20 @@ guards:
   %hidden = icmp ne i64 %left, 0
   br i1 %hidden, label %invisible, label %visible
 invisible:
-  call void @word_set(ptr %guard, i64 %address, i64 %left)
+  %fewer = icmp ne i64 %left, %candidates
+  br i1 %fewer, label %narrow, label %kept
+kept:
   ret i64 2
+narrow:
+  %cell = getelementptr i64, ptr %guard, i64 %address
+  %before = atomicrmw and ptr %cell, i64 %mine2 monotonic ; other workers narrow it too
+  %remains = and i64 %before, %mine2
+  %none = icmp eq i64 %remains, 0
+  br i1 %none, label %visible, label %kept
 visible:
-  %stop = icmp eq i64 %peek, 1
+  %peeks = icmp eq i64 %peek, 1
+  %shown = icmp ne i64 %writes, 2
+  %stop = and i1 %peeks, %shown
   br i1 %stop, label %stopped, label %seen
 stopped:
   ret i64 5
@@ -230,7 +244,12 @@ scan:
 }
 
 define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %value) noinline {
-  %status = call i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 1)
+  %may = call i64 @field_early(ptr %C)
+  %held = call i64 @word_get(ptr %R, i64 3)
+  %free = icmp eq i64 %held, 0
+  %early = select i1 %free, i64 %may, i64 0 ; giving a lock back stays a step: others are tried before it
+  %writes = add i64 %early, 1
+  %status = call i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %writes)
   %bad = icmp ugt i64 %status, 2
   br i1 %bad, label %out, label %go
 out:
@@ -261,7 +280,11 @@ append:
   call void @word_set(ptr %R, i64 %at1, i64 %value)
   %more = add i64 %count, 1
   call void @word_set(ptr %R, i64 1, i64 %more)
-  ret i64 %status
+  %peek = call i64 @field_peek(ptr %C)
+  %behind = icmp eq i64 %peek, 1 ; it joins the step before it, never the access after it: a drain may come between
+  %twice2 = shl i64 %early, 1
+  %unseen = select i1 %behind, i64 %twice2, i64 0
+  ret i64 %unseen
 }
 
 ; kind: 0 cmpxchg, 1 xchg, 2 add, 3 or, 4 and, 5 xor, 6 note: an xchg that orders nothing
@@ -325,4 +348,6 @@ done:
 def runtime() -> str:
     """The LLVM text of the run time."""
     fields = "".join(_LOAD_FIELD.format(name=name, at=at) for name, at in AT.items())
-    return fields + (_TEXT + WAITS).replace("READ_ONLY", str(READ_ONLY)).replace("FIRST_LOCK", str(FIRST_LOCK))
+    return fields + (_TEXT + WAITS).replace("READ_ONLY", str(READ_ONLY)).replace("FIRST_LOCK", str(FIRST_LOCK)).replace(
+        "MAX_LOCKS", str(MAX_LOCKS)
+    )

@@ -74,6 +74,7 @@ go:
   ret i64 0
 }
 
+; the bit of a lock, 0 for a lock that does not exclude
 define internal i64 @lock_bit(ptr %C, i64 %address) noinline {
   %count = call i64 @field_locks(ptr %C)
   %words = call ptr @pointer_lock_words(ptr %C)
@@ -90,12 +91,25 @@ next:
   %i1 = add i64 %i, 1
   br label %loop
 found:
+  %useless = call i64 @field_no_locks(ptr %C)
+  %good = icmp sge i64 %i, %useless
+  br i1 %good, label %known, label %none
+known:
   %place = add i64 %i, FIRST_LOCK
   %bit = shl i64 1, %place
   ret i64 %bit
 new:
-  %room = icmp slt i64 %count, 46
-  br i1 %room, label %take, label %none
+  %limit = call i64 @field_lock_room(ptr %C)
+  %room = icmp slt i64 %count, %limit
+  br i1 %room, label %take, label %closed
+closed:
+  %all = icmp eq i64 %limit, MAX_LOCKS
+  br i1 %all, label %none, label %ask
+ask:
+  %negative = sub i64 0, %address
+  call void @set_full(ptr %C, i64 1)
+  call void @set_wanted(ptr %C, i64 %negative)
+  br label %none
 none:
   ret i64 0
 take:
@@ -106,19 +120,79 @@ take:
   %bit2 = shl i64 1, %place2
   ret i64 %bit2
 }
+; a lock's kernel that ends with something else than an access to the lock's word is none that we can judge
+define internal void @judge_lock(ptr %C, i64 %bit, i64 %address, i64 %others) noinline {
+  %last = call i64 @field_address(ptr %C)
+  %elsewhere = icmp ne i64 %last, %address
+  %both = and i64 %others, %bit
+  %shared = icmp ne i64 %both, 0
+  %wrong = or i1 %elsewhere, %shared
+  br i1 %wrong, label %broke, label %fine
+broke:
+  %old = call i64 @field_overlap(ptr %C)
+  %new = or i64 %old, %bit
+  call void @set_overlap(ptr %C, i64 %new)
+  %relied = icmp ne i64 %bit, 0
+  %one = zext i1 %relied to i64
+  %b = call i64 @field_broken(ptr %C)
+  %b1 = add i64 %b, %one
+  call void @set_broken(ptr %C, i64 %b1)
+  ret void
+fine:
+  ret void
+}
 define internal void @acquired(ptr %C, ptr %R, i64 %address) noinline {
   %bit = call i64 @lock_bit(ptr %C, i64 %address)
   %held = call i64 @word_get(ptr %R, i64 3)
+  %threads = call i64 @field_threads(ptr %C)
+  %blocks = call ptr @pointer_blocks(ptr %C)
+  %stride = call i64 @field_stride(ptr %C)
+  br label %loop
+loop:
+  %t = phi i64 [ 0, %0 ], [ %t1, %next ]
+  %others = phi i64 [ 0, %0 ], [ %more, %next ]
+  %on = icmp slt i64 %t, %threads
+  br i1 %on, label %next, label %judge
+next:
+  %row = mul i64 %t, %stride
+  %R1 = getelementptr i64, ptr %blocks, i64 %row
+  %self = icmp eq ptr %R1, %R
+  %theirs = call i64 @word_get(ptr %R1, i64 3)
+  %counts = select i1 %self, i64 0, i64 %theirs
+  %more = or i64 %others, %counts
+  %t1 = add i64 %t, 1
+  br label %loop
+judge:
+  call void @judge_lock(ptr %C, i64 %bit, i64 %address, i64 %others)
   %now = or i64 %held, %bit
   call void @word_set(ptr %R, i64 3, i64 %now)
   ret void
 }
-define internal void @releasing(ptr %C, ptr %R, i64 %address) noinline {
+define internal void @released(ptr %C, ptr %R, i64 %address) noinline {
   %bit = call i64 @lock_bit(ptr %C, i64 %address)
+  call void @judge_lock(ptr %C, i64 %bit, i64 %address, i64 0)
   %held = call i64 @word_get(ptr %R, i64 3)
   %not = xor i64 %bit, -1
   %now = and i64 %held, %not
   call void @word_set(ptr %R, i64 3, i64 %now)
+  ret void
+}
+
+; an operation looks at these bits of a word of which only some are said to matter
+define internal void @looked(ptr %C, i64 %address, i64 %bits) noinline {
+  %all = call ptr @pointer_significant(ptr %C)
+  %kept = call i64 @word_get(ptr %all, i64 %address)
+  %not = xor i64 %kept, -1
+  %more = and i64 %bits, %not
+  %wrong = icmp ne i64 %more, 0
+  br i1 %wrong, label %broke, label %fine
+broke:
+  call void @word_set(ptr %all, i64 %address, i64 -1)
+  %b = call i64 @field_broken(ptr %C)
+  %b1 = add i64 %b, 1
+  call void @set_broken(ptr %C, i64 %b1)
+  ret void
+fine:
   ret void
 }
 

@@ -132,7 +132,10 @@ class Scenario:
         """Claim that of the word at `at` only `bits` matter to anybody: states that differ elsewhere in it count as one.
 
         For statistics (no bits), and for counters of which only the parity is looked at (1): they would make endless loops endless
-        states. The claim is the scenario's; nothing checks it."""
+        states. Every access is checked against the claim: where the program may look at another bit, other than to store it back
+        changed into the same word, the word counts whole. `bits` are the low ones: 0, 1, 3, 7 …"""
+        if bits & bits + 1:
+            raise ValueError(f"only_bits takes the low bits of a word, not {bits:#x}")
         self.significant[at] = bits
 
     def memory_safety(self, owners: Owners) -> None:
@@ -163,18 +166,18 @@ class Scenario:
         return Function(name, "", (), {0: Block(ops, End("return", (result,), (), place))}, 0)
 
     def _mark_locks(self, program: Program) -> None:
-        """Around each call of a lock pair's kernels, tell the explorer which lock is held (reduction.py)."""
+        """Around each call of a lock pair's kernels, tell the explorer which lock is held."""
         takes = {self.source.lower(lock) for lock, _ in self.locks}
         gives = {self.source.lower(unlock) for _, unlock in self.locks}
         for function in program.functions:
             for block in function.blocks.values():
                 ops: list[Op] = []
                 for op in block.ops:
-                    if op.callee in gives:
-                        ops.append(Op("releasing", None, op.args[:1], op.place))
                     ops.append(op)
                     if op.callee in takes:
                         ops.append(Op("acquired", None, op.args[:1], op.place))
+                    if op.callee in gives:
+                        ops.append(Op("released", None, op.args[:1], op.place))
                 block.ops = ops
 
     def digest(self) -> str:

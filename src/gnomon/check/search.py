@@ -1,83 +1,116 @@
-"""search: breadth first over all orders of steps and drains, natively, in chunks that a Python loop drives (explore.py).
+"""search: breadth first over all orders of steps and drains, natively, in pieces that Python loops drive (explore.py, worker.py).
 
-A record of the frontier is [length, first, second, middle, numbered words …]: fingerprint; up to `middle` the words of the thread
-blocks that are not 0, then the slots that differ from the initial state. Most registers are dead at any time.
+A worker takes a piece of the present level, state after state: it spreads the record, makes every transition, takes it back, and keeps
+what changed, the fingerprint and a hint to the memory system; a few states later, when their entries have come from memory, it
+enters the successors and writes those that are new to its own piece of the next level. Any number of workers do so at once: they
+share the visited table and nothing else that changes.
+
 Actions are numbers: thread * 2 + 1 for a drain, thread * 2 + 32 * choice for a step.
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 import numpy as np
 
-from gnomon.check.compiled import call, native, prefetch
+from gnomon.check.compiled import call, native, prefetch, publish
 from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
-from gnomon.check.visited import find, mix_first, mix_second, place
+from gnomon.check.futures import FENCE, LOCAL, PUSH, WRITE, conflicts, fenced_later, learn
+from gnomon.check.record import exchange, longest, pack, unpack
+from gnomon.check.visited import ZERO, change, enter, key, mix, place
 
 SLOTS, FULL, JOURNALED, STRIDE, PEEK, FANOUT, CHOICE = (AT[n] for n in ("slots", "full", "journaled", "stride", "peek", "fanout", "choice"))
-VALUE, TSO, AT_SLOT_LIMIT = AT["value"], AT["tso"], AT["slot_limit"]
-
+VALUE, TSO, SLOT_LIMIT, BLOCKS, MEMORY, ADDRESS, VIOLATION = (
+    AT[n] for n in ("value", "tso", "slot_limit", "blocks", "memory", "address", "violation")
+)
 FIELDS = (
-    "cursor",  # next record to expand, word offset in the current level
-    "end",  # of the current level
-    "tail",  # of the next level
-    "index",  # number of the state at the cursor
-    "states",
+    "cursor",  # next record to expand, word offset in the current piece
+    "end",  # of the current piece
+    "tail",  # of the piece that is being written
+    "code",  # number of the state at the cursor; the next one's is `workers` higher
+    "states",  # that this worker entered
     "transitions",
     "steps",  # shared accesses, merged ones included
     "ends",  # states in which every thread has finished
-    "stop",  # why a chunk ended, see below
-    "parent",  # of a violation: state number …
-    "action",  # … and the action that shows it, -1 when the state itself does
-    "property",  # index of a broken always- or end-property
+    "stop",  # why a piece of work ended, see below
     "capacity",  # of the visited table
-    "limit",  # transitions after which a chunk ends
+    "budget",  # states after which the table may be too full
+    "limit",  # transitions after which to look at the clock
+    "edges",  # edges recorded, when progress is asked for
+    "expanded",  # states expanded, when progress is asked for
+    "learned",  # facts that were not foreseen, see futures.py
+    "keyed",  # slots whose keys are computed
+    "found",  # 0, or 1 + kind of the violation found so far that comes first in the order of report() …
+    "detail",  # … property or code of the violation
+    "first",  # … fingerprint
+    "second",
+    "parent",  # … number of the state
+    "action",  # … and the action that shows it, -1 when the state itself does
+    "kind",  # of the last transition, see futures.py
+    "touched",  # the word it touched
+    "fence",  # 1 when it came past a membarrier()
+    # what does not change
+    "worker",
+    "workers",
     "threads",
     "always",  # observers that look at every state: blocks threads … threads + always - 1
     "at_end",  # observers behind them that look at end states
-    "edges",  # edges recorded, when progress is asked for
-    "waiting_ok",  # 1 when a state without successors is no deadlock
+    "broad",  # 1 when a drain may change other threads' blocks
+    "alone",  # 1: leave out alternatives of actions that commute with everything
+    "rows",  # of futures a thread
+    "half",
+    "follow",  # 1 to record edges
 )
 F = {name: i for i, name in enumerate(FIELDS)}
-(
-    GO_ON,
-    LEVEL_DONE,
-    BROKEN_STEP,
-    BROKEN_ALWAYS,
-    BROKEN_END,
-    DEADLOCK,
-    TABLE_FULL,
-    TAIL_FULL,
-    SLOTS_FULL,
-    STATES_FULL,
-    EDGES_FULL,
-    ENDS_FULL,
-    STAGING_FULL,
-) = range(13)
+(CURSOR, END, TAIL, CODE, STATES, TRANSITIONS, STEPS, ENDS, STOP, CAPACITY, BUDGET, LIMIT, EDGES, EXPANDED, LEARNED, KEYED) = range(16)
+(FOUND, DETAIL, FIRST, SECOND, PARENT, ACTION, KIND, TOUCHED, FENCED) = range(16, 25)
+(WORKER, WORKERS, THREADS, ALWAYS, ATEND, BROAD, ALONE, ROWS, HALF, FOLLOW) = range(25, 35)
+
+DONE, GO_ON, TABLE_FULL, TAIL_FULL, SLOTS_FULL, STATES_FULL, EDGES_FULL, ENDS_FULL, STOPPED = range(9)
+BY_PROPERTY, BY_DEADLOCK, BY_STEP = range(3)
+"""Kinds of violation, in the order in which they are preferred: the first two are one step shorter."""
 MERGE_LIMIT = 512
 """Invisible accesses that one step swallows; a loop of them without end becomes a scheduling point every so often."""
 MEMORY_KEY = 1 << 20
-SHORT = 1 << 46
-STAGED = 24
-"""Successors that wait together until their entries of the visited set have come from memory."""
+CHOICES = 8
+RING = 6
+"""States whose successors wait for their entries of the visited table."""
 
-CURSOR, END, TAIL, INDEX, STATES, TRANSITIONS, STEPS, ENDS, STOP = range(9)
-PARENT, ACTION, PROPERTY, CAPACITY, LIMIT, THREADS, ALWAYS, ATEND, EDGES, WAITING = range(9, 19)
+Space = namedtuple(
+    "Space",
+    "context blocks memory bits journal origin mask address_of block_keys slot_keys classes single starts saved order thread_mix "
+    "kinds rank index learned watched deltas staged rows stop current following table extra parents actions edges edge_ends enabled "
+    "expanded ends",
+)
+"""Everything a worker works on: arrays."""
 
 
 @native
-def advance(step, C, R, base, at, meta):
+def delta_room(words):
+    """Words that the changes of one transition may take."""
+    return 2 * (words + MERGE_LIMIT + 2)
+
+
+@native
+def advance(step, C, R, base, at, thread, kinds, meta):
     """One transition of the thread whose block begins at `base`. Returns the last status; BLOCKED or FINISHED: nothing changed."""
     C[PEEK] = 0
     C[FANOUT] = 1
-    thread = base // C[STRIDE]
+    meta[KIND] = LOCAL
+    meta[FENCED] = 0
+    C[ADDRESS] = 0
+    pc = R[base]
     status = call(step, at, thread)
     if status == BLOCKED or status == FINISHED or status == VIOLATED:
         return status
     meta[STEPS] += 1
     merged = 0
     while status == INVISIBLE:
+        meta[FENCED] |= kinds[pc] == FENCE
         merged += 1
-        if R[base] == 0 or merged >= MERGE_LIMIT:
+        pc = R[base]
+        if pc == 0 or merged >= MERGE_LIMIT:
             return VISIBLE
         status = call(step, at, thread)
         if status == VIOLATED:
@@ -85,285 +118,368 @@ def advance(step, C, R, base, at, meta):
         if status == BLOCKED:
             return VISIBLE
         meta[STEPS] += 1
+    meta[KIND] = kinds[pc]
+    meta[TOUCHED] = C[ADDRESS]
     C[PEEK] = 1
-    while R[base] != 0 and merged < MERGE_LIMIT:
+    pc = R[base]
+    while pc != 0 and merged < MERGE_LIMIT:
         status = call(step, at, thread)
         if status == VIOLATED:
             return status
         if status != INVISIBLE:
             break
+        meta[FENCED] |= kinds[pc] == FENCE
         merged += 1
         meta[STEPS] += 1
+        pc = R[base]
     return VISIBLE
 
 
 @native
-def observe(step, C, R, at, observer, start):
+def observe(step, C, R, r, at, observer, start, index, watched, meta):
     """Run an observer's kernel to its end in the present state. Returns 1 if its property holds."""
-    base = observer * C[STRIDE]
+    base = r + observer * C[STRIDE]
     R[base] = start
     while R[base] != 0:
-        if call(step, at, observer) == VIOLATED:
+        status = call(step, at, observer)
+        if status == VIOLATED:
             for i in range(C[STRIDE]):
                 R[base + i] = 0
             return 0
+        if status == VISIBLE and C[PEEK] == 0:
+            bit = np.int64(index[C[ADDRESS]])
+            if bit >= 0 and watched[bit >> 6] & np.int64(1) << (bit & 63) == 0:
+                watched[bit >> 6] |= np.int64(1) << (bit & 63)
+                meta[LEARNED] += 1
     return C[VALUE] != 0
 
 
 @native
-def undo(C, M, journal, down_to):
-    while C[JOURNALED] > down_to:
-        C[JOURNALED] -= 1
-        M[journal[2 * C[JOURNALED]]] = journal[2 * C[JOURNALED] + 1]
+def report(meta, kind, detail, first, second, parent, action):
+    """Keep this violation if it comes before the one found so far: in an order that does not depend on who finds what when."""
+    if meta[FOUND]:
+        old = (meta[FOUND] - 1, meta[DETAIL], meta[FIRST], meta[SECOND], meta[ACTION])
+        if (kind, detail, first, second, action) >= old:
+            return
+    meta[FOUND] = kind + 1
+    meta[DETAIL], meta[FIRST], meta[SECOND], meta[PARENT], meta[ACTION] = detail, first, second, parent, action
 
 
 @native
-def put(to, n, which, word):
-    """Append a numbered word: in one word if it is shorter than 47 bits, else in two. Returns the new end."""
-    if -SHORT <= word < SHORT:
-        to[n] = word << 16 | which << 1
-        return n + 1
-    to[n] = which << 1 | 1
-    to[n + 1] = word
-    return n + 2
-
-
-@native
-def pack(to, at, first, second, R, words, M, origin, slots):
-    """Write the present state as a record at `at`. Returns where the next record begins."""
-    n = at + 4
-    for i in range(words):
-        if R[i] != 0:
-            n = put(to, n, i, R[i])
-    to[at + 3] = n - at
-    for i in range(slots):
-        if M[i] != origin[i]:
-            n = put(to, n, i, M[i])
-    to[at] = n - at
-    to[at + 1] = np.int64(first)
-    to[at + 2] = np.int64(second)
-    return n
-
-
-@native
-def scatter(record, n, end, to):
-    """Store the numbered words of record[n:end] where they belong."""
-    while n < end:
-        which = (record[n] >> 1) & 0x7FFF
-        if record[n] & 1:
-            n += 1
-            to[which] = record[n]
-        else:
-            to[which] = record[n] >> 16
-        n += 1
-
-
-@native
-def unpack(record, at, R, words, M, origin, slots):
-    """Make the state of a record the present one."""
-    for i in range(words):
-        R[i] = 0
-    for i in range(slots):
-        M[i] = origin[i]
-    scatter(record, at + 4, at + record[at + 3], R)
-    scatter(record, at + record[at + 3], at + record[at], M)
-
-
-@native
-def settle(table, extra, parents, actions, following, meta, staged, count, staging, edges, record_progress):
-    """Look the staged successors up, and give those that are new a number and a place in the next level."""
-    for k in range(count):
-        parent, action, at = staged[3 * k], staged[3 * k + 1], staged[3 * k + 2]
-        first, second = np.uint64(staging[at + 1]), np.uint64(staging[at + 2])
-        entry = find(table, meta[CAPACITY], first, second)
-        if entry < 0:
-            entry = -1 - entry
-            table[2 * entry] = first
-            table[2 * entry + 1] = second
-            number = meta[STATES]
-            if record_progress:
-                extra[entry] = number
-            parents[number] = parent
-            actions[number] = action
-            meta[STATES] += 1
-            tail = meta[TAIL]
-            for i in range(staging[at]):
-                following[tail + i] = staging[at + i]
-            meta[TAIL] = tail + staging[at]
-        if record_progress:
-            edges[meta[EDGES]] = np.int64(extra[entry]) * 256 + action
-            meta[EDGES] += 1
-
-
-@native
-def expand(
-    step,
-    drain,
-    C,
-    R,
-    M,
-    journal,
-    origin,
-    mask,
-    current,
-    following,
-    staged,
-    staging,
-    table,
-    extra,
-    parents,
-    actions,
-    meta,
-    starts,
-    saved,
-    edges,
-    edge_ends,
-    enabled,
-    ends,
+def settle(
+    row, rows, staged, deltas, R, r, M, m, origin, bits, b, words, blocks, slots, table_at, extra, parents, actions, following, meta
 ):
-    """Expand records until the level ends, `limit` transitions are made, or something has to be told. The reason is meta.stop."""
+    """Look the successors of a row's state up, and give those that are new a number and a place in the next level."""
+    parent = rows[4 * row]
+    follow = meta[FOLLOW]
+    for k in range(rows[4 * row + 1], rows[4 * row + 2]):
+        first, second = np.uint64(staged[5 * k]), np.uint64(staged[5 * k + 1])
+        entry = enter(table_at, meta[CAPACITY], first, second)
+        if entry >= 0:
+            if follow:
+                staged[5 * k] = extra[entry]
+            continue
+        entry = -1 - entry
+        number = meta[STATES]
+        if follow:
+            extra[entry] = number * meta[WORKERS] + meta[WORKER]
+            staged[5 * k] = extra[entry]
+        publish(table_at + 16 * entry + 8, second)
+        parents[number] = parent
+        actions[number] = staged[5 * k + 2]
+        meta[STATES] = number + 1
+        begin, end = staged[5 * k + 3], staged[5 * k + 4]
+        for j in range(end - 2, begin - 2, -2):
+            exchange(deltas, j, words, R, r, M, m, origin, bits, b, blocks)
+        meta[TAIL] = pack(following, meta[TAIL], np.int64(first), np.int64(second), R, r, M, m, slots, bits, b, blocks)
+        for j in range(begin, end, 2):
+            exchange(deltas, j, words, R, r, M, m, origin, bits, b, blocks)
+
+
+@native
+def record_edges(row, rows, staged, edges, edge_ends, enabled, expanded, meta):
+    """Note a state's edges: target << 8 | action."""
+    for k in range(rows[4 * row + 1], rows[4 * row + 2]):
+        edges[meta[EDGES]] = staged[5 * k] << 8 | staged[5 * k + 2]
+        meta[EDGES] += 1
+    edge_ends[meta[EXPANDED]] = meta[EDGES]
+    enabled[meta[EXPANDED]] = rows[4 * row + 3]
+    expanded[meta[EXPANDED]] = rows[4 * row]
+    meta[EXPANDED] += 1
+
+
+@native
+def canonical_order(threads, R, r, stride, block_keys, classes, single, order, thread_mix):
+    """Fill in what threads of one program add to a fingerprint, and an order of threads that forgets which of them is which.
+
+    Returns the two sums of what they add."""
+    a = b = ZERO
+    for t in range(threads):
+        order[t] = t
+        if single[t]:
+            continue
+        x = y = ZERO
+        for i in range(stride):
+            value = R[r + t * stride + i]
+            if value != 0:
+                k = 2 * (classes[t] * stride + i)
+                x ^= change(block_keys[k], np.int64(0), value)
+                y ^= change(block_keys[k + 1], np.int64(0), value)
+        thread_mix[2 * t], thread_mix[2 * t + 1] = x, y
+        a += mix(x ^ key(classes[t]))
+        b += mix(y ^ key(classes[t]))
+    for i in range(1, threads):
+        t = order[i]
+        j = i
+        while j > 0:
+            u = order[j - 1]
+            if classes[u] != classes[t] or single[t] or thread_mix[2 * u] <= thread_mix[2 * t]:
+                break
+            order[j] = u
+            j -= 1
+        order[j] = t
+    return a, b
+
+
+@native
+def expand(step, drain, s, meta):
+    """Expand records until the piece ends or something has to be done first. The reason is meta.stop."""
+    C, R, M, bits, journal, origin, mask = s.context, s.blocks, s.memory, s.bits, s.journal, s.origin, s.mask
+    block_keys, slot_keys, classes, single, saved, kinds, rank = s.block_keys, s.slot_keys, s.classes, s.single, s.saved, s.kinds, s.rank
+    deltas, staged, rows, order, thread_mix, stop = s.deltas, s.staged, s.rows, s.order, s.thread_mix, s.stop
     at = C.ctypes.data
-    stride = C[STRIDE]
-    threads = meta[THREADS]
+    blocks_at, memory_at, table_at = R.ctypes.data, M.ctypes.data, s.table.ctypes.data
+    stride, threads = C[STRIDE], meta[THREADS]
     words = threads * stride
-    record_progress = len(edge_ends) > 1
-    table_at = table.ctypes.data
-    count = room = 0
-    meta[STOP] = LEVEL_DONE
+    blocks, most = (words + 63) >> 6, (C[SLOT_LIMIT] + 63) >> 6
+    row_words, row_slots = len(R) // RING, C[SLOT_LIMIT]
+    successors_room = threads * (CHOICES + 1)
+    symmetric = False
+    for t in range(threads):
+        symmetric |= single[t] == 0
+    head = settled = 0
+    meta[STOP] = DONE
     while meta[CURSOR] < meta[END]:
-        ahead = STAGED + threads * 18
-        record = 4 + 2 * (words + C[SLOTS] + 64)
-        if meta[TRANSITIONS] >= meta[LIMIT]:
+        ahead = (RING + 1) * successors_room  # what waits in the ring, and this state
+        if stop[0]:
+            meta[STOP] = STOPPED
+        elif meta[TRANSITIONS] >= meta[LIMIT]:
             meta[STOP] = GO_ON
-        elif (meta[STATES] + ahead) * 100 > meta[CAPACITY] * 88:
+        elif meta[STATES] + ahead > meta[BUDGET]:
             meta[STOP] = TABLE_FULL
-        elif meta[STATES] + ahead > len(parents):
+        elif meta[STATES] + ahead > len(s.parents):
             meta[STOP] = STATES_FULL
-        elif meta[TAIL] + ahead * record > len(following):
+        elif meta[TAIL] + ahead * longest(words, C[SLOTS]) > len(s.following):
             meta[STOP] = TAIL_FULL
-        elif record_progress and meta[EDGES] + ahead > len(edges):
+        elif meta[FOLLOW] and (meta[EDGES] + ahead > len(s.edges) or meta[EXPANDED] + RING + 1 > len(s.edge_ends)):
             meta[STOP] = EDGES_FULL
-        elif ahead * record > len(staging) or 3 * ahead > len(staged):
-            meta[STOP] = STAGING_FULL
-        if meta[STOP] != LEVEL_DONE:
+        elif len(s.ends) and (meta[ENDS] + 1) * C[SLOT_LIMIT] > len(s.ends):
+            meta[STOP] = ENDS_FULL
+        if meta[STOP] != DONE:
             break
-        cursor = meta[CURSOR]
-        length = current[cursor]
-        first, second = np.uint64(current[cursor + 1]), np.uint64(current[cursor + 2])
-        unpack(current, cursor, R, words, M, origin, C[SLOTS])
+        cursor, code = meta[CURSOR], meta[CODE]
+        row = head % RING
+        r, m, b = row * row_words, row * row_slots, row * (blocks + most)
+        if head - settled == RING:
+            settle(
+                row, rows, staged, deltas, R, r, M, m, origin, bits, b, words, blocks, C[SLOTS], table_at,
+                s.extra, s.parents, s.actions, s.following, meta,
+            )  # fmt: skip
+            if meta[FOLLOW]:
+                record_edges(row, rows, staged, s.edges, s.edge_ends, s.enabled, s.expanded, meta)
+            settled += 1
+        C[BLOCKS], C[MEMORY] = blocks_at + 8 * r, memory_at + 8 * m
+        first, second = np.uint64(s.current[cursor + 1]), np.uint64(s.current[cursor + 2])
+        unpack(s.current, cursor, R, r, words, M, m, origin, C[SLOTS], bits, b, blocks, most)
         C[JOURNALED] = 0
+        count = row * successors_room
+        rows[4 * row], rows[4 * row + 1], rows[4 * row + 2], rows[4 * row + 3] = code, count, count, 0
+        wrong = -1
         for observer in range(meta[ALWAYS]):
             C[PEEK] = 0
-            if observe(step, C, R, at, threads + observer, starts[observer]) == 0:
-                meta[STOP] = BROKEN_ALWAYS
-                meta[PARENT] = meta[INDEX]
-                meta[ACTION] = -1
-                meta[PROPERTY] = observer
-                return
-            undo(C, M, journal, 0)
-        successors = 0
-        active = 0
-        for actor in range(2 * threads):
-            thread = actor >> 1
-            base = thread * stride
-            if actor & 1:
-                if C[TSO] == 0 or R[base + 1] == 0:
+            if wrong < 0 and observe(step, C, R, r, at, threads + observer, s.starts[observer], s.index, s.watched, meta) == 0:
+                wrong = observer
+            while C[JOURNALED] > 0:
+                C[JOURNALED] -= 1
+                M[m + journal[2 * C[JOURNALED]]] = journal[2 * C[JOURNALED] + 1]
+        if wrong >= 0:
+            report(meta, BY_PROPERTY, wrong, np.int64(first), np.int64(second), code, -1)
+        else:
+            sum_a, sum_b = ZERO, ZERO
+            if symmetric:
+                sum_a, sum_b = canonical_order(threads, R, r, stride, block_keys, classes, single, order, thread_mix)
+            steps, made = meta[STEPS], 0
+            used = row * successors_room * delta_room(words)
+            active = 0
+            alone = False
+            broke = False
+            for turn in range(2 * threads):
+                thread = order[turn >> 1] if symmetric else turn >> 1
+                draining = turn & 1
+                actor = 2 * thread + draining
+                base = r + thread * stride
+                if draining:
+                    if C[TSO] == 0 or R[base + 1] == 0:
+                        continue
+                elif R[base] == 0:
                     continue
-            elif R[base] == 0:
-                continue
-            choice = 0
-            fanout = 1
-            while choice < fanout:
-                C[CHOICE] = choice
-                if actor & 1:
-                    lo, hi = 0, words
-                else:
-                    lo, hi = base, base + stride
-                for i in range(lo, hi):
-                    saved[i] = R[i]
-                if actor & 1:
-                    call(drain, at, thread)
-                    status = VISIBLE
-                    meta[STEPS] += 1
-                else:
-                    status = advance(step, C, R, base, at, meta)
-                    fanout = C[FANOUT]
-                if status == BLOCKED:
+                if alone:
+                    active |= 1 << actor  # not looked at: for all we know it is able
+                    continue
+                lo, hi = base, base + stride
+                if draining and meta[BROAD]:
+                    lo, hi = r, r + words
+                begun = count
+                able = False
+                commutes = meta[ALONE] == 1
+                before = R[base]
+                choice = 0
+                fanout = 1
+                while choice < fanout:
+                    C[CHOICE] = choice
+                    for i in range(hi - lo):
+                        saved[i] = R[lo + i]
+                    if draining:
+                        target = R[base + 4]
+                        call(drain, at, thread)
+                        status = VISIBLE
+                        meta[STEPS] += 1
+                        if commutes:
+                            commutes = not (
+                                conflicts(
+                                    WRITE, target, thread, threads, R, r, stride, classes, meta[ROWS], meta[HALF], s.learned, s.index,
+                                    s.watched,
+                                )
+                                or fenced_later(thread, threads, R, r, stride, classes, meta[ROWS], meta[HALF], s.learned)
+                            )  # fmt: skip
+                    else:
+                        status = advance(step, C, R, base, at, thread, kinds, meta)
+                        fanout = C[FANOUT]
+                        if status != BLOCKED and status != VIOLATED and meta[HALF]:
+                            kind = meta[KIND]
+                            meta[LEARNED] += learn(
+                                kind, meta[TOUCHED], meta[FENCED], before, R[base], classes[thread], R, base, meta[ROWS], meta[HALF],
+                                s.learned, s.index,
+                            )  # fmt: skip
+                            if kind == PUSH and R[base + 3] != saved[3]:
+                                kind = WRITE  # gives a lock back: not alone while others may try it, or that they share it stays unseen
+                            if commutes:
+                                commutes = (
+                                    meta[FENCED] == 0
+                                    and rank[R[base]] > rank[before]
+                                    and not conflicts(
+                                        kind, meta[TOUCHED], thread, threads, R, r, stride, classes, meta[ROWS], meta[HALF], s.learned,
+                                        s.index, s.watched,
+                                    )
+                                )  # fmt: skip
+                    if status == BLOCKED:
+                        break
+                    if C[FULL]:
+                        broke = True
+                        break
+                    able = True
+                    action = actor + 32 * choice
+                    choice += 1
+                    made += 1
+                    if status == VIOLATED:
+                        report(meta, BY_STEP, C[VIOLATION], np.int64(first), np.int64(second), code, action)
+                        commutes = False
+                        for i in range(hi - lo):
+                            R[lo + i] = saved[i]
+                        while C[JOURNALED] > 0:
+                            C[JOURNALED] -= 1
+                            M[m + journal[2 * C[JOURNALED]]] = journal[2 * C[JOURNALED] + 1]
+                        continue
+                    x, y = first - sum_a, second - sum_b  # without the threads that are alike
+                    now_a, now_b = sum_a, sum_b
+                    u = v = ZERO
+                    begin = end = used
+                    shift = 0 if lo == r else (classes[thread] - thread) * stride
+                    for i in range(hi - lo):
+                        new, old = R[lo + i], saved[i]
+                        if new != old:
+                            k = 2 * (lo - r + i + shift)
+                            u ^= change(block_keys[k], old, new)
+                            v ^= change(block_keys[k + 1], old, new)
+                            deltas[end], deltas[end + 1] = lo - r + i, new
+                            end += 2
+                            R[lo + i] = old
+                    if single[thread]:
+                        x, y = x ^ u, y ^ v
+                    else:
+                        old_u, old_v, own = thread_mix[2 * thread], thread_mix[2 * thread + 1], key(classes[thread])
+                        now_a += mix(old_u ^ u ^ own) - mix(old_u ^ own)
+                        now_b += mix(old_v ^ v ^ own) - mix(old_v ^ own)
+                    while meta[KEYED] < C[SLOTS]:
+                        at_word = MEMORY_KEY + s.address_of[meta[KEYED]]
+                        slot_keys[2 * meta[KEYED]], slot_keys[2 * meta[KEYED] + 1] = key(2 * at_word), key(2 * at_word + 1)
+                        meta[KEYED] += 1
+                    j = C[JOURNALED]
+                    while j > 0:  # a slot may be journaled twice: newest first, values fall back as we go
+                        j -= 1
+                        slot, old = journal[2 * j], journal[2 * j + 1]
+                        now = M[m + slot]
+                        if now != old:
+                            kept, start = mask[slot], origin[slot]
+                            was, gets = (old ^ start) & kept, (now ^ start) & kept
+                            x ^= change(slot_keys[2 * slot], was, gets)
+                            y ^= change(slot_keys[2 * slot + 1], was, gets)
+                            deltas[end], deltas[end + 1] = words + slot, now
+                            end += 2
+                            M[m + slot] = old
+                    C[JOURNALED] = 0
+                    x, y = x + now_a, y + now_b
+                    x, y = x | np.uint64(x == ZERO), y | np.uint64(y == ZERO)
+                    k = 5 * count
+                    staged[k], staged[k + 1] = np.int64(x), np.int64(y)
+                    staged[k + 2], staged[k + 3], staged[k + 4] = action, begin, end
+                    prefetch(table_at + 16 * place(meta[CAPACITY], x))
+                    used = end
+                    count += 1
+                if broke:
                     break
-                successors += 1
-                active |= 1 << actor
-                meta[TRANSITIONS] += 1
-                action = actor + 32 * choice
-                choice += 1
-                if C[FULL]:
-                    meta[STOP] = SLOTS_FULL
-                    return
-                if status == VIOLATED:
-                    meta[STOP] = BROKEN_STEP
-                    meta[PARENT] = meta[INDEX]
-                    meta[ACTION] = action
-                    return
-                a, b = first, second
-                for i in range(lo, hi):
-                    if R[i] != saved[i]:
-                        a ^= mix_first(i, saved[i]) ^ mix_first(i, R[i])
-                        b ^= mix_second(i, saved[i]) ^ mix_second(i, R[i])
-                for j in range(C[JOURNALED] - 1, -1, -1):  # a slot may be journaled twice: newest first, values fall back as we go
-                    slot = journal[2 * j]
-                    key = MEMORY_KEY + slot
-                    now = M[slot]
-                    old = journal[2 * j + 1]
-                    if now != old:
-                        after, before = (now ^ origin[slot]) & mask[slot], (old ^ origin[slot]) & mask[slot]
-                        a ^= mix_first(key, after) ^ mix_first(key, before)
-                        b ^= mix_second(key, after) ^ mix_second(key, before)
-                    saved[words + j] = now
-                    M[slot] = old
-                prefetch(table_at + 16 * place(meta[CAPACITY], a))
-                for j in range(C[JOURNALED]):
-                    M[journal[2 * j]] = saved[words + j]
-                k = 3 * count
-                staged[k], staged[k + 1], staged[k + 2] = meta[INDEX], action, room
-                room = pack(staging, room, a, b, R, words, M, origin, C[SLOTS])
-                count += 1
-                undo(C, M, journal, 0)
+                if able:
+                    active |= 1 << actor
+                    if commutes and count > begun:
+                        rows[4 * row + 1] = begun
+                        made = count - begun
+                        alone = True
+            if broke:  # a word or lock without a number: give it one, then do this state again
                 C[JOURNALED] = 0
-                for i in range(lo, hi):
-                    R[i] = saved[i]
-        if count >= STAGED or record_progress:
-            settle(table, extra, parents, actions, following, meta, staged, count, staging, edges, record_progress)
-            count = room = 0
-        if record_progress:
-            edge_ends[meta[INDEX]] = meta[EDGES]
-            enabled[meta[INDEX]] = active
-        if successors == 0:
-            done = True
-            for thread in range(threads):
-                if R[thread * stride] != 0:
-                    done = False
-            if done:
-                if (meta[ENDS] + 1) * C[AT_SLOT_LIMIT] > len(ends) and len(ends):
-                    meta[STOP] = ENDS_FULL
-                    break
-                if len(ends):
-                    for i in range(C[SLOTS]):
-                        ends[meta[ENDS] * C[AT_SLOT_LIMIT] + i] = M[i] ^ origin[i]
-                meta[ENDS] += 1
-                for observer in range(meta[ATEND]):
-                    C[PEEK] = 2
-                    which = meta[ALWAYS] + observer
-                    if observe(step, C, R, at, threads + which, starts[which]) == 0:
-                        meta[STOP] = BROKEN_END
-                        meta[PARENT] = meta[INDEX]
-                        meta[ACTION] = -1
-                        meta[PROPERTY] = which
-                        return
-                    undo(C, M, journal, 0)
-            elif meta[WAITING] == 0:
-                meta[STOP] = DEADLOCK
-                meta[PARENT] = meta[INDEX]
-                meta[ACTION] = -1
-                return
-        meta[CURSOR] = cursor + length
-        meta[INDEX] += 1
-    settle(table, extra, parents, actions, following, meta, staged, count, staging, edges, record_progress)
+                meta[STEPS] = steps
+                meta[STOP] = SLOTS_FULL
+                break
+            rows[4 * row + 2], rows[4 * row + 3] = count, active
+            meta[TRANSITIONS] += made
+            if active == 0:
+                done = True
+                for thread in range(threads):
+                    done &= R[r + thread * stride] == 0
+                if done:
+                    if len(s.ends):
+                        for i in range(C[SLOTS]):
+                            s.ends[meta[ENDS] * C[SLOT_LIMIT] + i] = M[m + i] ^ origin[i]
+                    meta[ENDS] += 1
+                    for observer in range(meta[ATEND]):
+                        C[PEEK] = 2
+                        which = meta[ALWAYS] + observer
+                        if observe(step, C, R, r, at, threads + which, s.starts[which], s.index, s.watched, meta) == 0:
+                            report(meta, BY_PROPERTY, which, np.int64(first), np.int64(second), code, -1)
+                        while C[JOURNALED] > 0:
+                            C[JOURNALED] -= 1
+                            M[m + journal[2 * C[JOURNALED]]] = journal[2 * C[JOURNALED] + 1]
+                else:
+                    report(meta, BY_DEADLOCK, 0, np.int64(first), np.int64(second), code, -1)
+        head += 1
+        meta[CURSOR] = cursor + (s.current[cursor] & 0xFFFFFFFF)
+        meta[CODE] = code + meta[WORKERS]
+    while settled < head:
+        row = settled % RING
+        r, m, b = row * row_words, row * row_slots, row * (blocks + most)
+        settle(
+            row, rows, staged, deltas, R, r, M, m, origin, bits, b, words, blocks, C[SLOTS], table_at,
+            s.extra, s.parents, s.actions, s.following, meta,
+        )  # fmt: skip
+        if meta[FOLLOW]:
+            record_edges(row, rows, staged, s.edges, s.edge_ends, s.enabled, s.expanded, meta)
+        settled += 1

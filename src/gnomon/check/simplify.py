@@ -11,7 +11,7 @@ from gnomon.check.machine_words import FOLD
 
 INLINE_OPS = 40
 """Kernels without points are inlined up to this size, kernels with points only where they have a single call site."""
-EFFECTS = ("call", "expect", "acquired", "releasing")
+EFFECTS = ("call", "expect", "acquired", "released")
 
 
 def simplify(program: Program) -> None:

@@ -1,43 +1,45 @@
-"""visited: the set of states seen, 16 bytes an entry, as 128-bit fingerprints in one open-addressed table.
+"""visited: the set of states seen, 16 bytes an entry, as 128-bit fingerprints in one open-addressed table without locks.
 
-A state's fingerprint is the XOR, over its words that differ from the initial state, of a mix of (which word, value): a step
-changes it by the words it changed. Two states with one fingerprint would be taken for one; with n states the chance that this
-ever happens in a run is below n² / 2**129, which every result prints. Capacity is any number (no power of two), so that the
-table can grow by half and stays more than half full.
+A state's fingerprint is the XOR, over its words, of a mix of (which word, value): a step changes it by the words it changed. Threads
+that run the same program contribute a sum instead, so that states which differ only in which of them is where count as one.
+Two states with one fingerprint would be taken for one; with n states the chance that this ever happens in a run is below
+n² / 2**129, which every result prints. Capacity is any number (no power of two), so that the table can grow by half and stays more
+than half full.
+
+Several workers enter states at once. An entry belongs to whoever swaps its first word from 0; the second word follows, and whoever
+finds the first one equal waits for it. Neither word of a fingerprint is 0. The table grows while no worker runs.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gnomon.check.compiled import native
+from gnomon.check.compiled import acquire, claim, native
 
-A1, A2, A3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-B1, B2, B3 = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-S30, S27, S31, S32, S33 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32), np.uint64(33)
-ONE = np.uint64(1)
-
-
-@native
-def mix_first(key, value):
-    """First 64 bits of the mix of word number `key` with `value`; 0 for value 0."""
-    if value == 0:
-        return np.uint64(0)
-    x = (np.uint64(key) + ONE) * A1 ^ np.uint64(value) * B1
-    x = (x ^ (x >> S30)) * A2
-    x = (x ^ (x >> S27)) * A3
-    return x ^ (x >> S31)
+M1, M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+STEP = np.uint64(0x9E3779B97F4A7C15)
+S32, S33 = np.uint64(32), np.uint64(33)
+ZERO, ONE = np.uint64(0), np.uint64(1)
 
 
 @native
-def mix_second(key, value):
-    """The other 64 bits."""
-    if value == 0:
-        return np.uint64(0)
-    x = (np.uint64(key) + ONE) * B2 ^ (np.uint64(value) + A2) * A3
-    x = (x ^ (x >> S33)) * B3
-    x = (x ^ (x >> S32)) * B1
+def mix(x):
+    """A bijection of 64 bits in which every bit of the result depends on every bit of x (Appleby's finaliser)."""
+    x = (x ^ (x >> S33)) * M1
+    x = (x ^ (x >> S33)) * M2
     return x ^ (x >> S33)
+
+
+@native
+def key(number):
+    """Key number `number` of an endless row of unrelated ones."""
+    return mix(np.uint64(number) * STEP + STEP)
+
+
+@native
+def change(k, old, new):
+    """What a word with key `k` adds to a fingerprint when it changes from `old` to `new`."""
+    return mix(k ^ np.uint64(old)) ^ mix(k ^ np.uint64(new))
 
 
 @native
@@ -47,16 +49,22 @@ def place(capacity, first):
 
 
 @native
-def find(table, capacity, first, second):
-    """Entry of this fingerprint, or the free entry where it belongs as -1 - entry."""
+def enter(table_at, capacity, first, second):
+    """Entry of this fingerprint, or -1 - entry of a free one that is now ours: the caller publishes its second word."""
     at = place(capacity, first)
     while True:
-        a = table[2 * at]
-        b = table[2 * at + 1]
-        if a == first and b == second:
-            return at
-        if a == 0 and b == 0:
-            return -1 - at
+        here = table_at + 16 * at
+        a = acquire(here)
+        if a == ZERO:
+            a = claim(here, first)  # two workers with two states here: one of them goes on to the next entry
+            if a == ZERO:
+                return -1 - at
+        if a == first:
+            b = acquire(here + 8)
+            while b == ZERO:
+                b = acquire(here + 8)  # its owner is between the two words
+            if b == second:
+                return at
         at += 1
         if at == capacity:
             at = 0
@@ -64,11 +72,15 @@ def find(table, capacity, first, second):
 
 @native
 def rehash(old, table, capacity, old_extra, extra):
-    """Move every entry of `old` into the empty `table`; `extra` (may be empty) goes along."""
+    """Move every entry of `old` into the empty `table`, alone; `extra` (may be empty) goes along."""
     for i in range(len(old) // 2):
         a, b = old[2 * i], old[2 * i + 1]
-        if a != 0 or b != 0:
-            at = -1 - find(table, capacity, a, b)
+        if a != ZERO:
+            at = place(capacity, a)
+            while table[2 * at] != ZERO:
+                at += 1
+                if at == capacity:
+                    at = 0
             table[2 * at] = a
             table[2 * at + 1] = b
             if len(extra):

@@ -1,0 +1,179 @@
+"""futures: which words each thread may still touch from where it is, learned during the search: the basis of partial-order reduction.
+
+A row of bits for every program counter of every thread (threads that run the same program share rows): words that may be read from
+there on, words that may be written. Only words that several threads touch have a bit; bit 0 stands for membarrier(), which looks at
+all store buffers. The search starts from what was seen so far, checks every transition against it, and starts anew with more when
+one does what was not foreseen, as the reduction to private words does.
+
+An action of a thread is taken alone, without its alternatives, when no other thread may ever do anything that conflicts with it
+(a persistent set of one), no property of every state looks at what it writes, and it goes forward in the program (so that no
+cycle of states leaves anybody out). Then every final state, every deadlock, every broken expectation and every fair cycle of the full
+search is still found.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gnomon.check.compiled import native
+from gnomon.check.form import LOCKED, Program
+from gnomon.check.layout import Layout
+
+LOCAL, READ, WRITE, PUSH, FENCE = range(5)
+"""Kinds of an action: touches nothing shared; reads; writes or is a locked operation; puts a store into the buffer; membarrier()."""
+
+
+@native
+def conflicts(kind, address, thread, threads, R, r, stride, classes, rows, half, learned, index, watched):
+    """May another thread do something that does not commute with this action, or a property see it?"""
+    if kind == LOCAL:
+        return False
+    bit = np.int64(-1)
+    if kind != PUSH:
+        bit = np.int64(index[address])
+        if bit < 0:
+            return True
+    word, mask = bit >> 6, np.int64(1) << (bit & 63)
+    if kind == WRITE and watched[word] & mask:
+        return True
+    for other in range(threads):
+        if other == thread:
+            continue
+        base = r + other * stride
+        row = (classes[other] * rows + R[base]) * 2 * half
+        if kind == PUSH:
+            if learned[row + half] & 1:
+                return True
+            continue
+        if learned[row + half + word] & mask:
+            return True
+        if kind == WRITE and learned[row + word] & mask:
+            return True
+        for entry in range(R[base + 1]):
+            if R[base + 4 + 2 * entry] == address:
+                return True
+    return False
+
+
+@native
+def fenced_later(thread, threads, R, r, stride, classes, rows, half, learned):
+    """May another thread still begin a membarrier()?"""
+    for other in range(threads):
+        if other != thread and learned[(classes[other] * rows + R[r + other * stride]) * 2 * half + half] & 1:
+            return True
+    return False
+
+
+@native
+def learn(kind, address, fence, before, after, cls, R, base, rows, half, learned, index):
+    """Note that a thread went from `before` to `after` so. Returns how many facts were new."""
+    row = (cls * rows + before) * 2 * half
+    new = 0
+    if fence and learned[row + half] & 1 == 0:
+        learned[row + half] |= 1
+        new += 1
+    if kind == READ or kind == WRITE or kind == PUSH:
+        bit = np.int64(index[address])
+        if bit >= 0:
+            at = row + (bit >> 6) + (0 if kind == READ else half)
+            mask = np.int64(1) << (bit & 63)
+            if learned[at] & mask == 0:
+                learned[at] |= mask
+                new += 1
+    for entry in range(R[base + 1]):
+        bit = np.int64(index[R[base + 4 + 2 * entry]])
+        if bit >= 0:
+            at = row + half + (bit >> 6)
+            mask = np.int64(1) << (bit & 63)
+            if learned[at] & mask == 0:
+                learned[at] |= mask
+                new += 1
+    following = (cls * rows + after) * 2 * half
+    for k in range(2 * half):
+        more = learned[following + k] & ~learned[row + k]
+        if more != 0:
+            learned[row + k] |= more
+            new += 1
+    return new
+
+
+class Futures:
+    """What was learned, by word, so that it outlives a change of the numbering."""
+
+    def __init__(self, layout: Layout, words: int, classes: int, tso: bool):
+        self.rows = len(layout.points) + len(layout.starts)
+        self.classes, self.words = classes, words
+        self.kinds = np.array([_kind(p, tso) for p in layout.points] + [LOCAL] * len(layout.starts), np.int64)
+        self.rank = _ranks(layout)
+        self.index = np.full(words, -1, np.int32)
+        self.visible: list[int] = []
+        self.half = 1
+        self.learned = np.zeros(classes * self.rows * 2, np.int64)
+        self.watched = np.zeros(1, np.int64)
+
+    def number(self, visible) -> None:
+        """Give the words that several threads touch their bits, keeping what was learned of them."""
+        visible = sorted(visible)
+        half = (len(visible) + 64) // 64
+        index = np.full(self.words, -1, np.int32)
+        index[visible] = np.arange(1, len(visible) + 1)
+        moved = np.array([0, *(int(index[w]) for w in self.visible)], np.int64)
+        rows = _spread(self.learned.reshape(-1, 2, self.half), moved, half)
+        watched = _spread(self.watched.reshape(1, 1, self.half), moved, half)
+        self.index, self.visible, self.half = index, visible, half
+        self.learned, self.watched = rows.reshape(-1), watched.reshape(-1)
+
+
+def _spread(rows: np.ndarray, moved: np.ndarray, half: int) -> np.ndarray:
+    """The same sets of bits with bit i at moved[i]."""
+    if (moved == np.arange(len(moved))).all() and rows.shape[2] == half:
+        return rows
+    old = np.unpackbits(np.ascontiguousarray(rows).view(np.uint8), axis=2, bitorder="little")
+    new = np.zeros((*rows.shape[:2], 64 * half), np.uint8)
+    new[:, :, moved] = old[:, :, : len(moved)]
+    return np.packbits(new, axis=2, bitorder="little").view(np.int64)
+
+
+def _kind(point, tso: bool) -> int:
+    if point is None or point.op.kind in ("choose", "mb"):
+        return LOCAL
+    if point.op.kind == "membarrier":
+        return FENCE
+    if point.op.kind == "write":
+        return PUSH if tso else WRITE
+    return WRITE if point.op.kind in LOCKED else READ
+
+
+def _ranks(layout: Layout) -> np.ndarray:
+    """A number for every program counter, greater after every step that is not round a loop or back into a called kernel; 0 is the end."""
+    program: Program = layout.program
+    order: list = []
+    seen: set = set()
+    for main in program.mains:
+        todo = [(main, main.entry, iter(_onward(layout, main, main.entry)))]
+        seen.add((main, main.entry))
+        while todo:
+            function, label, onward = todo[-1]
+            following = next((n for n in onward if n not in seen), None)
+            if following is None:
+                order.append((function, label))
+                todo.pop()
+            else:
+                seen.add(following)
+                todo.append((*following, iter(_onward(layout, *following))))
+    position = {block: n for n, block in enumerate(reversed(order))}
+    ranks = np.zeros(len(layout.points) + len(layout.starts), np.int64)
+    for p in layout.points[1:]:
+        ranks[p.pc] = 1 + (position.get((p.function, p.label), 0) << 16) + p.index
+    ranks[0] = 1 << 62
+    return ranks
+
+
+def _onward(layout: Layout, function, label) -> list:
+    """Blocks that control may reach next: callees first, then targets, or the blocks of the callers."""
+    block = function.blocks[label]
+    found = [(op.callee, op.callee.entry) for op in block.ops if op.callee is not None]
+    found += [(function, target) for target in block.end.targets]
+    if block.end.kind == "return":
+        found += [(caller, at) for caller, at, _ in layout.frames[function].sites]
+    return found

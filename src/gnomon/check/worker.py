@@ -1,0 +1,207 @@
+"""worker: one thread's share of a search: its row of states, its pieces of the next level, its part of the tree of predecessors.
+
+A state's number is `index * workers + worker`: nobody waits for anybody to number a state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gnomon.check import search
+from gnomon.check.context import AT
+from gnomon.check.record import longest
+from gnomon.check.search import CHOICES, MERGE_LIMIT, RING, F
+from gnomon.check.visited import key
+
+PIECE = 1 << 17
+"""Words of a piece of frontier: some thousand states, which is what workers hand each other."""
+JOURNAL = 2 * (MERGE_LIMIT + 16)
+
+
+class Worker:
+    """Expands pieces of the present level until the run has none left."""
+
+    def __init__(self, run, number: int, workers: int):
+        machine, scenario, futures = run.machine, run.scenario, run.futures
+        self.run, self.number = run, number
+        self.meta = meta = np.zeros(len(F), np.int64)
+        self.follow = scenario.progress
+        threads, stride, slots = machine.threads, machine.stride, machine["slot_limit"]
+        observers = len(scenario.always_properties) + len(scenario.end_properties)
+        words, room = threads * stride, threads * (CHOICES + 1)
+        self.words = words
+        self.piece_words = PIECE + (RING + 1) * room * longest(words, slots)
+        follow = int(self.follow)
+        self.context = machine.context.copy()
+        keys = np.array([key(k) for k in range(2 * words)], np.uint64)
+        piece = run.piece(self.piece_words)
+        self.space = search.Space(
+            context=self.context,
+            blocks=np.zeros(RING * (threads + observers) * stride, np.int64),
+            memory=np.zeros(RING * slots, np.int64),
+            bits=np.zeros(RING * ((words + 63) // 64 + (slots + 63) // 64), np.int64),
+            journal=np.zeros(2 * JOURNAL, np.int64),
+            origin=machine.origin,
+            mask=machine.mask,
+            address_of=machine.address_of,
+            block_keys=keys,
+            slot_keys=np.zeros(2 * slots, np.uint64),
+            classes=machine.roles,
+            single=machine.single,
+            starts=machine.starts,
+            saved=np.zeros(words + 1, np.int64),
+            order=np.zeros(threads, np.int64),
+            thread_mix=np.zeros(2 * threads, np.uint64),
+            kinds=futures.kinds,
+            rank=futures.rank,
+            index=futures.index,
+            learned=futures.learned,
+            watched=futures.watched,
+            deltas=np.empty(RING * room * search.delta_room(words), np.int64),
+            staged=np.zeros(5 * RING * room, np.int64),
+            rows=np.zeros(4 * RING, np.int64),
+            stop=run.stop,
+            current=np.zeros(0, np.int64),
+            following=piece,
+            table=run.table,
+            extra=run.extra,
+            parents=np.zeros(4096, np.uint32),
+            actions=np.zeros(4096, np.uint8),
+            edges=np.zeros(16384 * follow, np.int64),
+            edge_ends=np.zeros(4096 * follow, np.int64),
+            enabled=np.zeros(4096 * follow, np.uint32),
+            expanded=np.zeros(4096 * follow, np.uint32),
+            ends=np.zeros(64 * slots if run.outcomes else 0, np.int64),
+        )
+        self.context[AT["journal"]] = self.space.journal.ctypes.data
+        meta[F["worker"]], meta[F["workers"]], meta[F["threads"]] = number, workers, threads
+        meta[F["always"]], meta[F["at_end"]] = len(scenario.always_properties), len(scenario.end_properties)
+        meta[F["broad"]], meta[F["alone"]] = int(run.compiled.barriers), int(run.alone)
+        meta[F["rows"]], meta[F["half"]], meta[F["follow"]] = futures.rows, futures.half if run.reduced else 0, follow
+        self.first = 0  # index of the first state of the piece that is being written
+        self.piece: np.ndarray | None = None
+
+    def __getitem__(self, name: str) -> int:
+        return int(self.meta[F[name]])
+
+    def field(self, name: str) -> int:
+        """A word of this worker's context."""
+        return int(self.context[AT[name]])
+
+    def start(self, machine) -> None:
+        """Enter the initial state, as number 0."""
+        space, meta, words = self.space, self.meta, self.words
+        space.blocks[:words] = machine.blocks[:words]
+        blocks = (words + 63) // 64
+        for i in np.flatnonzero(machine.blocks[:words]):
+            space.bits[i // 64] = np.uint64(int(space.bits[i // 64]) & (1 << 64) - 1 | 1 << int(i % 64)).astype(np.int64)
+        a, b = search.canonical_order(
+            machine.threads,
+            space.blocks,
+            0,
+            machine.stride,
+            space.block_keys,
+            space.classes,
+            space.single,
+            space.order,
+            space.thread_mix,
+        )
+        first, second = (int(x) + 1 & (1 << 64) - 1 or 1 for x in (a, b))
+        signed = np.array([first, second], np.uint64).view(np.int64)
+        slots = machine["slots"]
+        space.memory[:slots] = machine.origin[:slots]
+        meta[F["tail"]] = search.pack(
+            space.following, 0, signed[0], signed[1], space.blocks, 0, space.memory, 0, slots, space.bits, 0, blocks
+        )
+        at = search.place(len(self.run.table) // 2, np.uint64(first))
+        self.run.table[2 * at], self.run.table[2 * at + 1] = first, second
+        meta[F["states"]] = 1
+        space.bits[:] = 0
+
+    def work(self) -> int:
+        """Expand pieces until there are none (DONE), or until something needs all workers at rest."""
+        run, meta = self.run, self.meta
+        while True:
+            if meta[F["cursor"]] >= meta[F["end"]]:
+                if self.piece is not None:
+                    run.give_back(self.piece)
+                    self.piece = None
+                taken = run.take()
+                if taken is None:
+                    return search.DONE
+                self.piece, end, code = taken
+                meta[F["cursor"]], meta[F["end"]], meta[F["code"]] = 0, end, code
+                self.space = self.space._replace(current=self.piece)
+            search.expand(run.compiled.step, run.compiled.drain, self.space, meta)
+            stop = int(meta[F["stop"]])
+            if stop == search.TAIL_FULL:
+                self.put_aside()
+            elif stop in (search.STATES_FULL, search.EDGES_FULL, search.ENDS_FULL):
+                self._grow(stop)
+            elif stop != search.DONE:
+                return stop
+
+    def put_aside(self) -> None:
+        """Hand in the piece of the next level that is being written."""
+        meta, following = self.meta, self.space.following
+        if meta[F["tail"]]:
+            self.run.hand_in(following, int(meta[F["tail"]]), self.first * self["workers"] + self.number)
+            following = None
+        if following is None or len(following) < self.piece_words:
+            self.space = self.space._replace(following=self.run.piece(self.piece_words))
+        meta[F["tail"]] = 0
+        self.first = self["states"]
+
+    def _grow(self, stop: int) -> None:
+        space, states = self.space, self["states"]
+        if stop == search.STATES_FULL:
+            space = space._replace(parents=longer(space.parents, states), actions=longer(space.actions, states))
+        elif stop == search.EDGES_FULL:
+            names = ("edge_ends", "enabled", "expanded")
+            space = space._replace(
+                edges=longer(space.edges, self["edges"]), **{name: longer(getattr(space, name), self["expanded"]) for name in names}
+            )
+        else:
+            space = space._replace(ends=longer(space.ends, self["ends"] * self.field("slot_limit"), 4))
+        self.space = space
+
+    def wider(self, machine, old: int) -> None:
+        """Go over to the machine's new, longer arrays of slots, of which there were `old`."""
+        limit = machine["slot_limit"]
+        space = self.space
+        ends = space.ends
+        if len(ends):
+            ends = np.zeros((len(ends) // old, limit), np.int64)
+            ends[:, :old] = space.ends.reshape(-1, old)
+            ends = ends.reshape(-1)
+        slot_keys = np.zeros(2 * limit, np.uint64)
+        slot_keys[: 2 * old] = space.slot_keys
+        self.space = space._replace(
+            memory=np.zeros(RING * limit, np.int64),
+            bits=np.zeros(RING * ((self.words + 63) // 64 + (limit + 63) // 64), np.int64),
+            origin=machine.origin,
+            mask=machine.mask,
+            address_of=machine.address_of,
+            slot_keys=slot_keys,
+            ends=ends,
+        )
+        self.piece_words = PIECE + (RING + 1) * machine.threads * (CHOICES + 1) * longest(self.words, limit)
+        for name in ("origin", "mask", "address_of", "slot_limit"):
+            self.context[AT[name]] = machine.context[AT[name]]
+
+    def same_numbers(self, machine) -> None:
+        """Take over which words and locks have numbers."""
+        for name in ("slots", "locks"):
+            self.context[AT[name]] = machine.context[AT[name]]
+
+    def bytes(self) -> int:
+        """Memory of this worker's own tables, as far as they are written."""
+        states = self["states"]
+        return 5 * states + 8 * self["edges"] + 16 * self["expanded"] + 8 * (self["tail"] + self["end"])
+
+
+def longer(array, used: int, factor: float = 1.5):
+    """A longer array with the first `used` elements of `array`; the rest is not touched, so it costs nothing yet."""
+    made = np.empty(int(len(array) * factor), array.dtype)
+    made[:used] = array[:used]
+    return made
