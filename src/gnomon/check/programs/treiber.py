@@ -104,6 +104,28 @@ def bare_worker(m, stack):
 
 
 @kernel
+def push_filled(m, stack, node, me, turn):
+    """push() of a node with two words of payload written before."""
+    write_once(m, stack + 2 * NODES + node, me)
+    write_once(m, stack + 3 * NODES + node, turn)
+    push(m, stack, node)
+    return 0
+
+
+@kernel
+def payload_worker(m, stack, me, turns):
+    """pop a, pop b, fill and push a, fill and push b, `turns` times: stores that a store buffer may hold back."""
+    for turn in range(turns):
+        a = pop(m, stack)
+        b = pop(m, stack)
+        if a:
+            push_filled(m, stack, a, me, turn)
+        if b:
+            push_filled(m, stack, b, me, turn)
+    return 0
+
+
+@kernel
 def all_present(m, stack):
     """1 if every node is in the stack once."""
     seen = 0
@@ -130,4 +152,14 @@ def treiber(threads: int = 2, tags: int = TAGS, nodes: int = NODES, bare: bool =
     for n in range(1, nodes + 1):
         scenario.label(stack + n, f"node {n}.next")
         scenario.label(stack + nodes + n, f"node {n}.owner")
+    return scenario
+
+
+def filled(threads: int, turns: int) -> Scenario:
+    """Threads that write who they are and which turn it is into every node they push, `turns` times: what TSO costs in states."""
+    scenario = Scenario("treiber/filled", words=1024, constants={f"{__name__}.TAGS": TAGS, f"{__name__}.NODES": NODES}, progress=False)
+    stack = scenario.run(stack_init, STACK_AT)
+    for n in range(threads):
+        scenario.thread(f"worker {n}", call(payload_worker, stack, n, turns))
+    scenario.at_end("every node is in the stack once", all_present, stack)
     return scenario
