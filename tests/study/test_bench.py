@@ -123,7 +123,7 @@ def test_does_a_start_come_to_the_first_instruction(tmp_path):
 
 
 def test_which_benches_are_there():
-    assert list(frame.benches()) == ["guest", "memory", "migrate", "protect", "redirty", "start"]
+    assert list(frame.benches()) == ["check", "dirty-log", "guest", "jitter", "memory", "migrate", "protect", "redirty", "scale", "start"]
 
 
 def test_is_an_unknown_bench_named_with_those_that_exist():

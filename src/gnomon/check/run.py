@@ -137,7 +137,7 @@ class Run:
                 if not self.waiting:
                     return "again" if self._wrong() else ""
                 while self.waiting or any(w["cursor"] < w["end"] for w in self.workers):
-                    if len(self.workers) > 1 and len(self.waiting) >= TOGETHER and not self.small and self.transitions >= self.patience:
+                    if len(self.workers) > 1 and len(self.waiting) >= TOGETHER and not self.small:
                         pool = pool or ThreadPoolExecutor(len(self.workers), "explorer")
                         why = self._together(pool)
                     else:
@@ -149,6 +149,11 @@ class Run:
                 self.levels.append([w["states"] for w in self.workers])
                 if any(w["found"] for w in self.workers):
                     return "again" if self._wrong() else ""
+                # only between levels, so that what is known by then does not depend on the number of workers
+                if self._wrong() and self.transitions >= self.patience:
+                    return "again"
+                if self.small and self.transitions >= self.small:
+                    return "large"
         except KeyboardInterrupt:
             return "interrupted"
         finally:
@@ -159,9 +164,7 @@ class Run:
     def _by_one(self) -> str:
         """Let the first worker with something to do go on for a while. Returns why the search must stop, or ""."""
         worker = next((w for w in self.workers if w["cursor"] < w["end"]), self.workers[0])
-        done = worker["transitions"]
-        looks = [done + CHUNK] + [x for x in (self.patience, self.small) if x > done]
-        worker.meta[F["limit"]] = min(looks)
+        worker.meta[F["limit"]] = worker["transitions"] + CHUNK
         machine, context = self.machine, worker.context
         context[AT["room"]], context[AT["lock_room"]] = machine["slot_limit"], MAX_LOCKS
         stop = worker.work()
@@ -182,7 +185,7 @@ class Run:
         try:
             while wait(running, 0.1).not_done:
                 why = why or self._stopped()
-                if why or (self._wrong() and self.transitions >= self.patience):
+                if why:
                     self.stop[0] = 1
         except KeyboardInterrupt:
             self.stop[0] = 1
@@ -199,10 +202,6 @@ class Run:
     def _look(self, workers: list[Worker], stops: list[int]) -> str:
         """All rest: mend what they stopped for. Returns why the search must stop, or ""."""
         self.stop[0] = 0
-        if self._wrong() and self.transitions >= self.patience:
-            return "again"
-        if self.small and self.transitions >= self.small:
-            return "large"
         for worker, stop in zip(workers, stops, strict=True):
             if stop == search.SLOTS_FULL:
                 self._give_number(worker)

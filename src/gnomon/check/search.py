@@ -94,7 +94,9 @@ def delta_room(words):
 
 @native
 def advance(step, C, R, base, at, thread, kinds, meta):
-    """One transition of the thread whose block begins at `base`. Returns the last status; BLOCKED or FINISHED: nothing changed."""
+    """One transition of the thread whose block begins at `base`. Returns the last status; BLOCKED or FINISHED: nothing changed.
+
+    It ends at once where a word or lock has no number yet: what follows would be no step of the program."""
     C[PEEK] = 0
     C[FANOUT] = 1
     meta[KIND] = LOCAL
@@ -106,7 +108,7 @@ def advance(step, C, R, base, at, thread, kinds, meta):
         return status
     meta[STEPS] += 1
     merged = 0
-    while status == INVISIBLE:
+    while status == INVISIBLE and C[FULL] == 0:
         meta[FENCED] |= kinds[pc] == FENCE
         merged += 1
         pc = R[base]
@@ -122,7 +124,7 @@ def advance(step, C, R, base, at, thread, kinds, meta):
     meta[TOUCHED] = C[ADDRESS]
     C[PEEK] = 1
     pc = R[base]
-    while pc != 0 and merged < MERGE_LIMIT:
+    while pc != 0 and merged < MERGE_LIMIT and C[FULL] == 0:
         status = call(step, at, thread)
         if status == VIOLATED:
             return status
@@ -355,7 +357,7 @@ def expand(step, drain, s, meta):
                     else:
                         status = advance(step, C, R, base, at, thread, kinds, meta)
                         fanout = C[FANOUT]
-                        if status != BLOCKED and status != VIOLATED and meta[HALF]:
+                        if status != BLOCKED and status != VIOLATED and C[FULL] == 0 and meta[HALF]:
                             kind = meta[KIND]
                             meta[LEARNED] += learn(
                                 kind, meta[TOUCHED], meta[FENCED], before, R[base], classes[thread], R, base, meta[ROWS], meta[HALF],

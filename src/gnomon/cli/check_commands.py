@@ -41,6 +41,7 @@ def check(
     ] = None,
     memory: Annotated[str, Parameter(help="Give up beyond this much.")] = "4G",
     full: Annotated[bool, Parameter(help="Without reductions.")] = False,
+    workers: Annotated[int, Parameter(help="Threads that search together; 0: one a core.")] = 0,
     every: Annotated[bool, Parameter(help="Show private accesses in a counterexample too.")] = False,
     save: Annotated[Path | None, Parameter(help="Write a counterexample to this file, for gnomon replay.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a counterexample as a page to step through.")] = None,
@@ -69,7 +70,7 @@ def check(
     made = build_scenario(name, numbers)
     limits = {"max_states": bounds.get("states", 0), "max_seconds": float(bounds.get("seconds", 0)), "memory": units.size(memory)}
     try:
-        result = explore(made, model, reduce=not full, buffer=bounds.get("buffer", 8), progress=_tell, **limits)
+        result = explore(made, model, reduce=not full, buffer=bounds.get("buffer", 8), progress=_tell, workers=workers, **limits)
     except ValueError as error:  # a kernel outside the dialect, a call with too few words
         raise misuse(str(error), "docs/lang.md says what a kernel may do") from None
     if sys.stderr.isatty():
