@@ -212,9 +212,9 @@ def test_is_an_unknown_model_refused():
 
 
 def test_does_a_host_without_memory_leave_a_result_that_says_so(monkeypatch):
-    def refuse(run, stop):
+    def refuse(*_):
         raise MemoryError
 
-    monkeypatch.setattr("gnomon.check.explore._Run._grow", refuse)
+    monkeypatch.setattr(Run, "_look", refuse)
     result = explore(treiber(2), "sc")
     assert result.verdict == "bounded" and result.reason.startswith("the host has no more memory") and result.states > 1

@@ -156,6 +156,8 @@ class Run:
                     return "large"
         except KeyboardInterrupt:
             return "interrupted"
+        except MemoryError:
+            return f"the host has no more memory at {self.bytes() >> 20:,} MiB"
         finally:
             self.stop[0] = 1
             if pool is not None:
@@ -194,9 +196,12 @@ class Run:
         return self._look(self.workers, [f.result() for f in running]) or why
 
     def _work(self, worker: Worker) -> int:
-        stop = worker.work()
-        if stop != search.DONE:
-            self.stop[0] = 1
+        stop = search.STOPPED
+        try:
+            stop = worker.work()
+        finally:
+            if stop != search.DONE:
+                self.stop[0] = 1
         return stop
 
     def _look(self, workers: list[Worker], stops: list[int]) -> str:
