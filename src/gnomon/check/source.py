@@ -75,6 +75,8 @@ class Source:
             return value
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return value
+        if inspect.isfunction(value) and value in self.replaced:
+            return self.lower(value)  # a primitive that the scenario replaces
         substitute = SUBSTITUTES.get(getattr(value, "__name__", ""))
         if substitute is not None and PRIMITIVES.get(value.__name__) is value:
             return self.lower(substitute)

@@ -46,7 +46,7 @@ def check(
     save: Annotated[Path | None, Parameter(help="Write a counterexample to this file, for gnomon replay.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a counterexample as a page to step through.")] = None,
     trace: Annotated[Path | None, Parameter(help="Write a counterexample as a trace for Perfetto.")] = None,
-    matrix: Annotated[bool, Parameter(help="Every scenario and mutant under every model.")] = False,
+    matrix: Annotated[bool, Parameter(help="Every design: each property under each memory model, one cell each.")] = False,
     json: Annotated[bool, Parameter(help="As one JSON document.")] = False,
 ) -> int:
     """Explore every interleaving of a scenario under a memory model."""
@@ -116,8 +116,8 @@ def claims(
     if json:
         say.json([asdict(row) for row in rows])
     else:
-        table = [(r.id, r.verdict, r.claim, f"{r.states:,}", r.steps or "", f"{r.seconds:.1f}", r.command or r.within) for r in rows]
-        print(say.columns(("id", "verdict", "claim", "states", "steps", "s", "command"), table, right="lllrrrl"))
+        table = [(r.id, r.verdict, r.claim, f"{r.states:,}", r.steps or "", f"{r.seconds:.1f}", r.command, r.within) for r in rows]
+        print(say.columns(("id", "verdict", "claim", "states", "steps", "s", "command", "within"), table, right="lllrrrll"))
     say.note(SOUNDNESS)
     return 1 if any(r.verdict == "refuted" for r in rows) else 0
 
@@ -239,28 +239,42 @@ def _list(json: bool) -> None:
 
 
 def _matrix(json: bool) -> int:
-    from gnomon.check.explore import explore
-    from gnomon.check.scenarios.catalog import entries
+    from dataclasses import asdict
 
-    rows, surprises = [], 0
-    for entry in entries():
-        for mutant in ("", *entry.mutants):
-            for model in entry.models:
-                result = explore(entry.scenario(mutant), model, max_seconds=60.0)
-                expected = entry.expected(mutant, model)
-                surprises += result.verdict != expected
-                rows.append({**_document(result), "expected": expected})
-                _tell_line(f"{result.scenario} {model}: {result.verdict}")
-    _tell_line("")
+    from rich.progress import Progress
+
+    from gnomon.check.matrix import cells, surprises
+
+    with Progress(console=say.stderr_console(), transient=True) as bar:
+        work = bar.add_task("designs", total=None)
+        found = cells(progress=lambda done, total, what: bar.update(work, completed=done, total=total, description=what))
     if json:
-        say.json(rows)
+        say.json([asdict(cell) for cell in found])
     else:
-        table = [
-            (r["scenario"], r["model"], r["verdict"], r["expected"], f"{r['states']:,}", len(r["schedule"]) or "", f"{r['seconds']:.2f}")
-            for r in rows
-        ]
-        print(say.columns(("scenario", "model", "verdict", "expected", "states", "steps", "s"), table, right="llllrrr"))
-    return 1 if surprises else 0
+        _print_matrix(found)
+    odd = surprises(found)
+    if odd:
+        say.note(f"not what gnomon designs says of: {', '.join(odd)}")
+    say.note(SOUNDNESS)
+    return 1 if odd else 0
+
+
+def _print_matrix(found: list) -> None:
+    """One line a design, one column a property and model; the scenario that settles a cell is in --json."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = list(dict.fromkeys((cell.property, cell.model) for cell in found))
+    table = Table("design", *(f"{name}\n{model}" for name, model in columns))
+    text = {"": "—", "proved": "proved", "bounded": "[yellow]bounded[/]"}
+    for design in dict.fromkeys(cell.design for cell in found):
+        row = {(cell.property, cell.model): cell for cell in found if cell.design == design}
+        shown = [text.get(row[c].verdict) or f"[red]violated[/] ({row[c].steps} steps)" for c in columns]
+        table.add_row(design, *shown)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 240
+    console.print(table)
 
 
 def _document(result) -> dict:

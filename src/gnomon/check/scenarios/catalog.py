@@ -5,13 +5,16 @@ from __future__ import annotations
 from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios import (
     age,
+    bound,
     central,
     dirty_ring,
     handshake,
+    hardware,
     harvest,
     invalidate,
     locks,
     log_modes,
+    ordering,
     pressure,
     rcu,
     recheck,
@@ -25,7 +28,7 @@ from gnomon.check.scenarios import (
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck),
+    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, ordering, hardware, bound, central, reuse, recheck),
     *(invalidate, age, log_modes, dirty_ring, unsync, tutorial),
 )
 

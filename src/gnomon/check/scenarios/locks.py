@@ -36,6 +36,41 @@ def trylock_in_two(m, at):
     return 1
 
 
+@kernel
+def hold_both(m, first, second):
+    """Take two locks, the lower word first."""
+    spin_lock(m, first)
+    spin_lock(m, second)
+    spin_unlock(m, second)
+    spin_unlock(m, first)
+    return 0
+
+
+@kernel
+def hold_crosswise(m, first, second):
+    """Mutant of hold_both(): the order depends on who comes second."""
+    if read_once(m, COUNTER_AT):
+        spin_lock(m, second)
+        spin_lock(m, first)
+    else:
+        write_once(m, COUNTER_AT, 1)
+        spin_lock(m, first)
+        spin_lock(m, second)
+    spin_unlock(m, second)
+    spin_unlock(m, first)
+    return 0
+
+
+def order(mutant: Mutant | None) -> Scenario:
+    scenario = stage(mutant, 0)
+    scenario.locks = ()
+    for n in range(2):
+        scenario.thread(f"thread {n}", call(hold_both, LOCK_AT, LOCK_AT + 1))
+    scenario.label(LOCK_AT, "lock A")
+    scenario.label(LOCK_AT + 1, "lock B")
+    return scenario
+
+
 def exclusion(mutant: Mutant | None) -> Scenario:
     scenario = stage(mutant, 0)
     scenario.locks = ()  # the lock itself is what is looked at: its words are no assumption
@@ -53,5 +88,13 @@ register(
         "at most one thread is between spin_lock() and spin_unlock(), and the next sees what it wrote (L1, L2)",
         exclusion,
         {"two-steps": Mutant("takes the lock by a load and a store", {spin_trylock: trylock_in_two}, property="every increment counted")},
+    )
+)
+register(
+    Entry(
+        "lock/order",
+        "two threads that take two locks in one order get both",
+        order,
+        {"crosswise": Mutant("one takes A then B, the other B then A: deadlock", {hold_both: hold_crosswise}, property="progress")},
     )
 )

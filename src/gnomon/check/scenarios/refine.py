@@ -18,12 +18,13 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios import handshake, locks, rcu, slab
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage
-from gnomon.check.scenarios.stage import DATA_AT, frames_are_safe, stage
+from gnomon.check.scenarios.stage import DATA_AT, POISON, frames_are_safe, stage
 from gnomon.check.specs.allocator import SPECIFIED_ALLOCATOR
 from gnomon.check.specs.rcu import SPECIFIED_RCU
 from gnomon.lang import PAGE_WORDS, kernel
 from gnomon.lang.arith import ctz
 from gnomon.lang.atomics import fetch_and, mb, read_once, write_once
+from gnomon.mem.frames import frame_alloc, frame_alloc_zeroed, frame_free
 from gnomon.mem.pool import PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_TABLE, cache_init, slab_alloc, slab_flush_magazines, slab_free
 from gnomon.mem.slab_page import CACHE, CTOR_ZERO, TYPESAFE, cache_at, empty_pop
@@ -93,6 +94,15 @@ def observed_object(m, t):
         note(m, owner, 0)
         slab_free(m, t, CACHE_TABLE, ref)
         slab_flush_magazines(m, t)
+    return 0
+
+
+@kernel
+def leave_garbage(m, t):
+    """For set-up: the frame that the pool hands out next was somebody's."""
+    pfn = frame_alloc(m, t)
+    write_once(m, pfn << PAGE_WORDS_SHIFT, POISON)
+    frame_free(m, pfn)
     return 0
 
 
@@ -195,6 +205,7 @@ def grace(membarrier: int, specification: bool = False):
 def allocator(specification: bool = False):
     def build(mutant: Mutant | None) -> Scenario:
         scenario = stage(mutant, 2, slab.WORDS, constants=slab.SMALL, replace=SPECIFIED_ALLOCATOR if specification else None)
+        scenario.run(leave_garbage, 0)
         scenario.run(cache_init, CACHE_TABLE, PAGE_WORDS, TYPESAFE | CTOR_ZERO)
         frames_are_safe(scenario)
         for t in range(2):
@@ -262,7 +273,12 @@ register(
         "refine/allocator",
         "the shipped slab hands out what is in the free set, constructed, to one thread at a time",
         allocator(),
-        {"not-taken": Mutant("a page is handed out and stays free", {empty_pop: look_at_first}, property="expectation")},
+        {
+            "not-taken": Mutant("a page is handed out and stays free", {empty_pop: look_at_first}, property="expectation"),
+            "not-constructed": Mutant(
+                "a new page is as its last owner left it (S-5)", {frame_alloc_zeroed: frame_alloc}, property="expectation"
+            ),
+        },
     )
 )
 register(

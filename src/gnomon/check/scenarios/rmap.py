@@ -10,9 +10,11 @@ from gnomon.check.oracle import expect
 from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage
+from gnomon.check.scenarios.stage import POISON
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, store_release, write_once
-from gnomon.mmu.rmap import DESC, PROTECT_DIRTY, rmap_add, rmap_find, rmap_remove, rmap_top_up, rmap_walk
+from gnomon.mem.slab import slab_free
+from gnomon.mmu.rmap import DESC, PROTECT_DIRTY, rmap_add, rmap_find, rmap_remove, rmap_top_up, rmap_walk, take_spare
 from gnomon.mmu.spte import HOST_WRITABLE, LEVEL_SHIFT, MMU_WRITABLE, PRESENT, READABLE, WRITABLE
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
@@ -70,8 +72,51 @@ def remove_clearing_first(m, t, head, at):
     return 1
 
 
-def prepared(mutant: Mutant | None, entries: int) -> Stage:
-    stage = Stage(mutant)
+@kernel
+def add_publishing_first(m, v, head, at):
+    """Mutant of rmap_add(), for the second entry: the head names the descriptor before that is filled."""
+    value = read_once(m, head)
+    if value == 0:
+        store_release(m, head, at << 1)
+        return 0
+    desc = take_spare(m, v)
+    store_release(m, head, (desc << 1) | 1)
+    write_once(m, desc + DESC.more, (head << 1) | 1)
+    write_once(m, desc + DESC.sptes, value >> 1)
+    write_once(m, desc + DESC.sptes + 1, at)
+    write_once(m, desc + DESC.count, 2)
+    return 0
+
+
+@kernel
+def free_poisoned(m, t, cache, ref):
+    """Mutant of slab_free(): what a freed descriptor links to is overwritten."""
+    write_once(m, ref + DESC.more, POISON << 1)
+    return 0
+
+
+@kernel
+def no_lock(m, at):
+    """Mutant of spin_lock() and spin_unlock(): nothing."""
+    return 0
+
+
+@kernel
+def add_both(m, v, t, vm, head, at):
+    """A writer among writers: the spte is in the rmap whatever others add meanwhile."""
+    add(m, v, t, vm, head, at)
+    spin_lock(m, vm + VM.mmu_lock)
+    value = read_once(m, head)
+    found = value == at << 1
+    if value & 1:
+        found = rmap_find(m, value >> 1, at) != 0
+    spin_unlock(m, vm + VM.mmu_lock)
+    expect(found)
+    return 0
+
+
+def prepared(mutant: Mutant | None, entries: int, vcpus: int = 1) -> Stage:
+    stage = Stage(mutant, vcpus=vcpus)
     s = stage.scenario
     for n in range(entries):
         s.run(add, stage.vcpus[0], 0, stage.vm, HEAD_AT, SPTES_AT + n)
@@ -105,6 +150,22 @@ def reused_descriptor(mutant: Mutant | None) -> Scenario:
     return s
 
 
+def new_descriptor(mutant: Mutant | None) -> Scenario:
+    """One entry in the head word: a second one moves it into a descriptor under the walker."""
+    stage = prepared(mutant, 1)
+    stage.scenario.thread("walker", call(walk, stage.slot, stage.vm, HEAD_AT, SPTES_AT))
+    stage.scenario.thread("adder", call(add, stage.vcpus[0], 0, stage.vm, HEAD_AT, SPTES_AT + 1))
+    return stage.scenario
+
+
+def two_writers(mutant: Mutant | None) -> Scenario:
+    stage = prepared(mutant, 1, vcpus=2)
+    stage.scenario.locks = ()  # whether the lock excludes is what is looked at
+    for n in range(2):
+        stage.scenario.thread(f"adder {n}", call(add_both, stage.vcpus[n], n, stage.vm, HEAD_AT, SPTES_AT + 1 + n))
+    return stage.scenario
+
+
 register(
     Entry(
         "rmap/moved-entry",
@@ -125,6 +186,23 @@ register(
         reused_descriptor,
         {
             "no-nulls": Mutant("any end of a list ends the walk (R-5)", design="walk=no-nulls", property="expectation"),
+            "poisons-next": Mutant("a freed descriptor's link is overwritten (N-5)", {slab_free: free_poisoned}, property="outside memory"),
         },
+    )
+)
+register(
+    Entry(
+        "rmap/new-descriptor",
+        "a descriptor is filled before the head names it: a walk that meets it finds what was in the rmap (R-4, N-4, S-4)",
+        new_descriptor,
+        {"publishes-first": Mutant("the head names it first (R-4)", {rmap_add: add_publishing_first}, property="expectation")},
+    )
+)
+register(
+    Entry(
+        "rmap/two-writers",
+        "who edits an rmap holds its lock: two at once lose no entry (N-6)",
+        two_writers,
+        {"no-lock": Mutant("nobody takes the lock (N-6)", {spin_lock: no_lock, spin_unlock: no_lock})},
     )
 )

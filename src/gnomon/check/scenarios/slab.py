@@ -8,7 +8,18 @@ from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.stage import DATA_AT, frames_are_safe, stage
 from gnomon.lang import PAGE_WORDS, kernel
 from gnomon.lang.atomics import read_once, store_release, write_once, xchg
-from gnomon.mem.slab import CACHE_TABLE, cache_init, cache_shrink, pages_free, shrink_callback, slab_alloc, slab_flush_magazines, slab_free
+from gnomon.mem.frames import frame_free
+from gnomon.mem.slab import (
+    CACHE_TABLE,
+    cache_destroy,
+    cache_init,
+    cache_shrink,
+    pages_free,
+    shrink_callback,
+    slab_alloc,
+    slab_flush_magazines,
+    slab_free,
+)
 from gnomon.mem.slab_page import CTOR_ZERO, TYPESAFE
 from gnomon.sync.rcu import rcu_advance, rcu_read_lock, rcu_read_unlock
 from gnomon.sync.rcu_callbacks import rcu_done, rcu_take_ready
@@ -98,6 +109,55 @@ def shrink_now(m, t, cache):
     return 0
 
 
+@kernel
+def look_before_section(m, t):
+    """Mutant of reader(): takes the address before its section begins."""
+    ref = read_once(m, POINTER_AT)
+    rcu_read_lock(m, t)
+    if ref:
+        read_once(m, ref)
+    rcu_read_unlock(m, t)
+    return 0
+
+
+@kernel
+def look_after_section(m, t):
+    """Mutant of reader(): leaves its section, then looks."""
+    rcu_read_lock(m, t)
+    ref = read_once(m, POINTER_AT)
+    rcu_read_unlock(m, t)
+    if ref:
+        read_once(m, ref)
+    return 0
+
+
+@kernel
+def link_inside(m, t, cache, ref):
+    """Mutant of slab_free(): the link of the free list lies in the object."""
+    write_once(m, ref, POINTER_AT)
+    return 0
+
+
+@kernel
+def destroy_at_once(m, t):
+    """Take the cache down without waiting for its page's grace period: cache_destroy() refuses."""
+    ref = read_once(m, POINTER_AT)
+    store_release(m, POINTER_AT, 0)
+    write_once(m, ref, 0)
+    slab_free(m, t, CACHE_TABLE, ref)
+    if cache_destroy(m, t, CACHE_TABLE) == 0:
+        frame_free(m, read_once(m, POINTER_AT + 16))
+    return 0
+
+
+@kernel
+def destroy_waiting_pages(m, t, cache):
+    """Mutant of cache_destroy(): does not ask whether pages wait for a grace period."""
+    slab_flush_magazines(m, t)
+    cache_shrink(m, t, cache)
+    return 0
+
+
 def prepared(mutant: Mutant | None) -> Scenario:
     scenario = stage(mutant, 3, WORDS, constants=SMALL)
     scenario.run(cache_init, CACHE_TABLE, PAGE_WORDS, TYPESAFE | CTOR_ZERO)
@@ -124,6 +184,15 @@ def reuse(mutant: Mutant | None) -> Scenario:
     return scenario
 
 
+def taken_down(mutant: Mutant | None) -> Scenario:
+    scenario = prepared(mutant)
+    ref = scenario.run(publish_object, 1)
+    scenario.store(POINTER_AT + 16, ref // PAGE_WORDS)
+    scenario.thread("reader", call(reader, 0))
+    scenario.thread("owner", call(destroy_at_once, 1))
+    return scenario
+
+
 def page_kept(mutant: Mutant | None) -> Scenario:
     scenario = prepared(mutant)
     ref = scenario.run(publish_object, 1)
@@ -142,6 +211,21 @@ register(
         "slab/page-kept",
         "C4: the page of a freed object stays a page of the cache until readers have left (S-2, S-7)",
         page_kept,
-        {"no-grace-period": Mutant("empty pages go to the pool at once", {cache_shrink: shrink_now}, property="use after free")},
+        {
+            "no-grace-period": Mutant("empty pages go to the pool at once (S-7)", {cache_shrink: shrink_now}, property="use after free"),
+            "looks-before": Mutant(
+                "the address is read before the section (S-6)", {reader: look_before_section}, property="use after free"
+            ),
+            "looks-after": Mutant("the object is read after the section (S-6)", {reader: look_after_section}, property="use after free"),
+            "link-inside": Mutant("the free list's link lies in the object (S-8)", {slab_free: link_inside}, property="expectation"),
+        },
+    )
+)
+register(
+    Entry(
+        "slab/taken-down",
+        "a cache is not taken down while pages of it wait for a grace period (S-8)",
+        taken_down,
+        {"at-once": Mutant("taken down at once (S-8)", {cache_destroy: destroy_waiting_pages}, property="use after free")},
     )
 )
