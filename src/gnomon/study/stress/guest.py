@@ -107,6 +107,8 @@ def store_page(m, v, ctl, number, x, count):
         if mmu_translate(m, v, va, TLB_WRITE) != XL_OK:
             return starve(m, v, ctl, number, page)
         at = tlb_host(m, v, va, TLB_WRITE, regime)
+        if at < 0:  # fixed and undone by others too often in a row (TRANSLATE_TRIES), or never fixed at all (C10)
+            return starve(m, v, ctl, number, page)
     write_once(m, stream(ctl, number) + 2, 0)
     if at >> 12 != backing(m, read_once(m, v + VCPU.vm), page):
         fetch_add(m, ctl + CTL.wrong, 1)
