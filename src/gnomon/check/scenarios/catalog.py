@@ -12,6 +12,7 @@ from gnomon.check.scenarios import (
     invalidate,
     locks,
     log_modes,
+    megapages,
     pressure,
     rcu,
     recheck,
@@ -25,7 +26,7 @@ from gnomon.check.scenarios import (
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, central, reuse, recheck),
+    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, central, reuse, recheck),
     *(invalidate, age, log_modes, dirty_ring, unsync, tutorial),
 )
 
