@@ -64,6 +64,7 @@ class Rig(study.Rig):
             self.words[at // 8] = value
             self.call(tracked_end, v, at, 8)
         elif status == XL_OK:
+            assert at >= 0, "XL_OK without a TLB entry"
             self.words[at // 8] = value
         self.call(guest_exit, v)
         return status

@@ -11,7 +11,8 @@ until that is forgotten. And an spte of a table that was reused under the walk m
 for reclaim; nothing may rest on it.
 
 Guarantees A1  only A is changed, in a leaf or, in a reused table, a middle spte, where nobody looks at it: no W, D or zap is undone (I-4)
-           A2  a page whose A was set by a walk that began after the call before returned is reported by this one, while the spte lives
+           A2  a page whose A was set by a walk that began after the call before returned is reported by this one, while the spte lives;
+               with it all pages of its region, if the spte is a large one
 Context    no lock held; sleeps never
 Progress   lock-free; a walk that meets RESTART_LIMIT foreign markers finishes under mmu_lock
 """
@@ -22,6 +23,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
 from gnomon.mmu.design import PROTECTOR, PROTECTOR_RMAP_BIT
 from gnomon.mmu.dirty import harvest_lock, harvest_unlock
+from gnomon.mmu.region import region_of
 from gnomon.mmu.rmap import CHANGED_MASK, CLEAR_YOUNG, RMAP_LOCKED, rmap_lock, rmap_unlock, rmap_walk
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
@@ -53,13 +55,20 @@ def age(m, t, vm, first, words, young):
     """Age the pages of `words` words of 64 from page 64 * `first`; those that were accessed are the bits of the words at `young`."""
     pages = read_once(m, vm + VM.pages)
     rmap = read_once(m, vm + VM.rmap)
+    looked = -1
+    large = 0  # whether the large sptes of region `looked` were young: so are all pages of it then
     harvest_lock(m, vm)
     for w in range(words):
         bits = 0
         for n in range(64):
             index = ((first + w) << 6) + n
-            if index < pages and age_page(m, t, vm, rmap + index):
-                bits |= 1 << n
+            if index < pages:
+                region = region_of(m, vm, index)
+                if region != looked:
+                    looked = region
+                    large = age_page(m, t, vm, read_once(m, vm + VM.region_rmap) + region)
+                if age_page(m, t, vm, rmap + index) or large:
+                    bits |= 1 << n
         write_once(m, young + w, bits)
     harvest_unlock(m, vm)
     return 0

@@ -35,3 +35,5 @@ ZAP_FREE_AT_ONCE = 1 << 14
 TABLES = 1 << 15 | 1 << 20  # tracked is 0
 TABLES_UNTRACKED = 1 << 15
 TABLES_UNSYNC = 1 << 20
+
+PAGES_SMALL = 1 << 17

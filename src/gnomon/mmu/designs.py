@@ -235,6 +235,22 @@ AXES = (
         ),
     ),
     Axis(
+        "pages",
+        d.PAGES_SMALL,
+        "how much of guest RAM one spte maps while the dirty log is off; where sptes carry no level, 4 KiB in any case",
+        (
+            Choice(
+                "mega",
+                0,
+                "2 MiB where its frames lie in a row and no page of it is a guest table; split for the log, recovered after it",
+                "kvm_lpage_info, eager_page_split, kvm_mmu_recover_huge_pages()",
+                "",
+                "megapages/split",
+            ),
+            Choice("small", d.PAGES_SMALL, "4 KiB, always", "nothing to split when logging begins"),
+        ),
+    ),
+    Axis(
         "flush",
         d.FLUSH_SKIPPED,
         "whether stale translations are gone when a harvest returns",

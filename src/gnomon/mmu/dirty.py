@@ -19,6 +19,7 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import ctz, popcount, wrap
 from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_or, mb, read_once, store_release, write_once, xchg
 from gnomon.mmu.design import PROTECTOR, PROTECTOR_LOCKED, PROTECTOR_RMAP_BIT
+from gnomon.mmu.megapage import recover_regions, split_regions
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_lock, rmap_unlock, rmap_walk
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs
@@ -216,21 +217,22 @@ def merge_back(m, vm):
 
 
 @kernel
-def start_logging(m, vm):
-    """From here on every fault logs what it makes writable."""
+def start_logging(m, t, vm):
+    """From here on every fault logs what it makes writable; on return no large spte has W."""
     spin_lock(m, vm + VM.mmu_lock)  # no slow fault is between its look at `logging` and its publish
     store_release(m, vm + VM.logging, 1)  # pairs with the acquire of mark_dirty()
     mb()  # pairs with the cmpxchg of make_writable: a fast fault that missed `logging` is seen by the walk that protects its page
-    return spin_unlock(m, vm + VM.mmu_lock)
+    spin_unlock(m, vm + VM.mmu_lock)
+    return split_regions(m, t, vm)
 
 
 @kernel(entry=True)
-def enable_dirty_log(m, vm):
+def enable_dirty_log(m, t, vm):
     """Start logging with every page that has a frame dirty, and nothing protected (KVM_DIRTY_LOG_INITIALLY_SET).
 
     A page never touched reads as zero and needs no copy; one that is touched from here on logs itself. A look at 64 words a bit word: no
-    time worth a lock goes by, however much RAM there is."""
-    start_logging(m, vm)
+    time worth a lock goes by, however much RAM there is. The bits come last: a harvest that takes one finds no large spte with W."""
+    start_logging(m, t, vm)
     pages = read_once(m, vm + VM.pages)
     for w in range(dirty_words(m, vm)):
         bits = 0
@@ -244,8 +246,8 @@ def enable_dirty_log(m, vm):
 
 
 @kernel(entry=True)
-def disable_dirty_log(m, vm):
-    """Stop logging and forget what was logged. Protected sptes get W back at their next fault."""
+def disable_dirty_log(m, t, vm):
+    """Stop logging and forget what was logged. Protected sptes get W back at their next fault, regions their large sptes."""
     spin_lock(m, vm + VM.mmu_lock)
     write_once(m, vm + VM.logging, 0)
     for w in range(dirty_words(m, vm)):
@@ -253,6 +255,7 @@ def disable_dirty_log(m, vm):
         write_once(m, read_once(m, vm + VM.snapshot) + w, 0)
     store_release(m, vm + VM.harvester, 0)
     spin_unlock(m, vm + VM.mmu_lock)
+    recover_regions(m, t, vm)
     return 0
 
 

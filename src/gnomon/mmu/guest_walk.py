@@ -19,18 +19,19 @@ from gnomon.lang.guest_memory import cmpxchg_guest64, load64
 from gnomon.mmu.design import TABLES, TABLES_UNTRACKED
 from gnomon.mmu.guest_pte import PTE_VALID, is_malformed, pte_access, pte_gfn
 from gnomon.mmu.host_page import HOST_RETRY, host_pfn
-from gnomon.mmu.leaf import direct_child, link_child, note_use, repair_middle, set_leaf
+from gnomon.mmu.leaf import link_child, note_use, repair_middle
+from gnomon.mmu.region import region_of
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_TABLE, rmap_walk
 from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.slot import mark_dirty, slot_index
 from gnomon.mmu.slow_fault import map_below
-from gnomon.mmu.spte import ACCESSED, DIRTY, EXECUTABLE, PRESENT, READABLE, spte_table
+from gnomon.mmu.spte import ACCESSED, DIRTY, EXECUTABLE, LARGE, PRESENT, READABLE, spte_table
 from gnomon.mmu.sync_page import sync_for_use, sync_gfn
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import is_allowed, regime_slot, table_index
-from gnomon.mmu.zap import flush_if_stale, zap_spte
+from gnomon.mmu.zap import flush_if_stale, zap_region, zap_spte
 
 GUEST_OK = 0
 GUEST_NO_MEMORY = 1
@@ -42,14 +43,19 @@ GUEST_RETRY = 6
 
 
 @kernel
-def track_page(m, vm, index):
-    """From here on a store to page `index` comes to us: count it as a guest table, protect its sptes, flush (I-15)."""
+def track_page(m, vm, t, index):
+    """From here on a store to page `index` comes to us: count it as a guest table, protect its sptes, flush (I-15).
+
+    A large spte that maps it goes: the other pages of its region come back as small ones."""
     fetch_add(m, read_once(m, vm + VM.tracked) + index, 1)
     mb()
+    region = region_of(m, vm, index)
+    fetch_add(m, read_once(m, vm + VM.region_tracked) + region, 1)
     if read_once(m, vm + VM.design) & TABLES == TABLES_UNTRACKED:
         return 0
-    changed = rmap_walk(m, vm, read_once(m, vm + VM.rmap) + index, PROTECT_TABLE)
-    flush_if_stale(m, vm, changed & CHANGED_MASK)
+    changed = zap_region(m, vm, t, region)
+    changed += rmap_walk(m, vm, read_once(m, vm + VM.rmap) + index, PROTECT_TABLE) & CHANGED_MASK
+    flush_if_stale(m, vm, changed)
     return 0
 
 
@@ -61,7 +67,7 @@ def guest_table(m, vm, t, gfn, level):
     if sp == 0:
         sp = sp_alloc(m, vm, t, gfn, role)
         if sp:
-            track_page(m, vm, gfn - read_once(m, vm + VM.base_gfn))
+            track_page(m, vm, t, gfn - read_once(m, vm + VM.base_gfn))
             if level > 1:
                 sync_gfn(m, vm, t, gfn)  # it is found by try_to_unsync() from now on: what was unsync is so for the last time (U4)
     return sp
@@ -137,20 +143,7 @@ def guest_fault(m, vm, v, va, wanted, regime):
     write_once(m, v + VCPU.fault_gpa, gpa)
     if slot_index(m, vm, gpa) < 0:
         return GUEST_MMIO
-    access = pte_access(used)
-    if level == 1:
-        return set_leaf(m, vm, v, t, at, slot_index(m, vm, gpa), access, wanted)
-    child = map_superpage(m, vm, v, t, at, level, gpa, access)
-    if child == 0:
-        return GUEST_NO_MEMORY
-    return map_below(m, vm, v, child, level - 1, gpa, access, wanted)
-
-
-@kernel
-def map_superpage(m, vm, v, t, at, level, gpa, access):
-    """The direct shadow page below the middle spte at `at` of a table of `level`, for the superpage of `gpa`. 0: pool exhausted."""
-    span = TABLE_SHIFT * (level - 1)
-    return direct_child(m, vm, v, t, at, level, ((gpa >> 12) >> span) << span, access)
+    return map_below(m, vm, v, at, level, gpa, pte_access(used), wanted)
 
 
 @kernel
@@ -159,10 +152,11 @@ def indirect_child(m, vm, v, t, at, level, gfn):
     role = make_role(level - 1, 0, 0)
     spte = read_once(m, at)
     if spte & PRESENT:
-        child = child_page(m, spte_table(spte))
-        if read_once(m, child + SP.role) == role and read_once(m, child + SP.gfn) == gfn:
-            repair_middle(m, vm, at, spte)
-            return child
+        if spte & LARGE == 0:
+            child = child_page(m, spte_table(spte))
+            if read_once(m, child + SP.role) == role and read_once(m, child + SP.gfn) == gfn:
+                repair_middle(m, vm, at, spte)
+                return child
         zap_spte(m, vm, t, at)
         flush_if_stale(m, vm, 1)
     child = guest_table(m, vm, t, gfn, level - 1)

@@ -22,11 +22,12 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, store_release, write_once
 from gnomon.lang.guest_memory import copy_page
 from gnomon.mem.frames import frame_alloc, frame_free, frame_is_zero
+from gnomon.mmu.region import region_of
 from gnomon.mmu.slot import back_page, backing, mark_dirty
 from gnomon.mmu.spte import WRITABLE
 from gnomon.mmu.track import zap_guest_table
 from gnomon.mmu.vm_words import VM
-from gnomon.mmu.zap import flush_if_stale, zap_rmap
+from gnomon.mmu.zap import flush_if_stale, zap_region, zap_rmap
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 MOVE = 0
@@ -40,6 +41,8 @@ CHANGE_STOPPED = 1 << 32
 def zap_pages(m, vm, t, first, end):
     """Zap every spte of pages first … end - 1 and forget what TLBs know of them. Under mmu_lock."""
     changed = 0
+    for region in range(region_of(m, vm, first), region_of(m, vm, end - 1) + 1):
+        changed |= zap_region(m, vm, t, region)  # with W only before logging has begun
     for index in range(first, end):
         bits = zap_rmap(m, vm, t, read_once(m, vm + VM.rmap) + index)
         if bits & WRITABLE:

@@ -163,11 +163,20 @@ def rmap_unlock(m, head):
 
 @kernel
 def page_rmap_add(m, vm, v, head, at):
-    """rmap_add() to the rmap of a page, where a protector may walk: under its bit lock if the design has one (I-17)."""
+    """rmap_add() to the rmap of a page, where a protector may walk."""
+    desc = 0
+    if rmap_is_full(m, head):
+        desc = take_spare(m, v)
+    return page_rmap_insert(m, vm, head, at, desc)
+
+
+@kernel
+def page_rmap_insert(m, vm, head, at, fresh):
+    """rmap_insert() to the rmap of a page: under its bit lock if the design has one (I-17)."""
     locks = read_once(m, vm + VM.design) & PROTECTOR == PROTECTOR_RMAP_BIT
     if locks:
         rmap_lock(m, head)
-    rmap_add(m, v, head, at)
+    rmap_insert(m, head, at, fresh)
     if locks:
         rmap_unlock(m, head)
     return 0
@@ -186,8 +195,26 @@ def page_rmap_remove(m, vm, t, head, at):
 
 
 @kernel
+def rmap_is_full(m, head):
+    """1 if the next entry of the rmap at `head` takes a descriptor. Under mmu_lock."""
+    value = read_once(m, head) & ~RMAP_LOCKED
+    if value & 1 == 0:
+        return int(value != 0)
+    return int(read_once(m, (value >> 1) + DESC.count) == DESC_SPTES)
+
+
+@kernel
 def rmap_add(m, v, head, at):
     """Add the spte at `at` to the rmap at `head`. No fast fault can see the spte before (leaf.py). After rmap_top_up, under mmu_lock."""
+    desc = 0
+    if rmap_is_full(m, head):
+        desc = take_spare(m, v)
+    return rmap_insert(m, head, at, desc)
+
+
+@kernel
+def rmap_insert(m, head, at, fresh):
+    """rmap_add() with the constructed descriptor `fresh`, 0 if the rmap is not full. Under mmu_lock."""
     word = read_once(m, head)
     held = word & RMAP_LOCKED
     value = word ^ held
@@ -195,7 +222,7 @@ def rmap_add(m, v, head, at):
         store_release(m, head, at << 1 | held)  # pairs with load_acquire in rmap_walk
         return 0
     if value & 1 == 0:
-        desc = take_spare(m, v)
+        desc = fresh
         write_once(m, desc + DESC.sptes, value >> 1)
         write_once(m, desc + DESC.sptes + 1, at)
         write_once(m, desc + DESC.count, 2)
@@ -205,7 +232,6 @@ def rmap_add(m, v, head, at):
     desc = value >> 1
     count = read_once(m, desc + DESC.count)
     if count == DESC_SPTES:
-        fresh = take_spare(m, v)
         write_once(m, fresh + DESC.sptes, at)
         write_once(m, fresh + DESC.count, 1)
         write_once(m, fresh + DESC.more, desc << 1)

@@ -9,6 +9,7 @@ from gnomon.mem.frames import frame_free, run_alloc_n
 from gnomon.mem.pool import PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, slab_free
 from gnomon.mmu.context import reset_context
+from gnomon.mmu.region import region_count
 from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.rmap import take_spare
 from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
@@ -36,7 +37,8 @@ def vm_create(m, base_gfn, pages, n_max):
     tracked = static_words(m, pages)
     bitmaps = static_words(m, ((pages + 63) >> 6) + ((pages + 63) >> 6))
     buckets = static_words(m, HASH_BUCKETS)
-    if backing == 0 or rmap == 0 or tracked == 0 or bitmaps == 0 or buckets == 0:
+    regions = static_words(m, 2 * region_count(m, vm))
+    if backing == 0 or rmap == 0 or tracked == 0 or bitmaps == 0 or buckets == 0 or regions == 0:
         return 0
     write_once(m, vm + VM.backing, backing)
     write_once(m, vm + VM.rmap, rmap)
@@ -44,6 +46,8 @@ def vm_create(m, base_gfn, pages, n_max):
     write_once(m, vm + VM.dirty, bitmaps)
     write_once(m, vm + VM.snapshot, bitmaps + ((pages + 63) >> 6))
     write_once(m, vm + VM.hash, buckets)
+    write_once(m, vm + VM.region_rmap, regions)
+    write_once(m, vm + VM.region_tracked, regions + region_count(m, vm))
     return vm
 
 

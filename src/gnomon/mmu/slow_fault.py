@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
-from gnomon.mmu.leaf import LEAF_NO_MEMORY, direct_child, set_leaf
+from gnomon.mmu.leaf import LEAF_NO_MEMORY, LEAF_SMALL, direct_child, set_leaf
+from gnomon.mmu.megapage import map_large
 from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, make_role, sp_alloc
 from gnomon.mmu.slot import slot_index
-from gnomon.mmu.spte import ACCESS_ALL
+from gnomon.mmu.spte import ACCESS_ALL, LARGE_LEVEL
 from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import table_index
@@ -24,17 +25,22 @@ def direct_root(m, vm, t):
 
 
 @kernel
-def map_below(m, vm, v, sp, level, gpa, access, wanted):
-    """Fill direct tables from shadow page `sp` of `level` down to the leaf of `gpa`, allowing `access`. Returns LEAF_*."""
+def map_below(m, vm, v, at, level, gpa, access, wanted):
+    """Fill in the spte at `at` of a table of `level`, and direct tables below it down to the leaf of `gpa`. Returns LEAF_*.
+
+    The spte is of a direct table, or of the guest's own leaf at that level, whose rights are `access`."""
     t = read_once(m, v + VCPU.thread)
     while level > 1:
-        at = read_once(m, sp + SP.table) + table_index(gpa, level)
+        if level == LARGE_LEVEL:
+            found = map_large(m, vm, v, t, at, gpa, access, wanted)
+            if found != LEAF_SMALL:
+                return found
         span = TABLE_SHIFT * (level - 1)
         sp = direct_child(m, vm, v, t, at, level, ((gpa >> 12) >> span) << span, access)
         if sp == 0:
             return LEAF_NO_MEMORY
         level -= 1
-    at = read_once(m, sp + SP.table) + table_index(gpa, 1)
+        at = read_once(m, sp + SP.table) + table_index(gpa, level)
     return set_leaf(m, vm, v, t, at, slot_index(m, vm, gpa), access, wanted)
 
 
@@ -45,4 +51,5 @@ def direct_fault(m, vm, v, t, gpa, wanted):
     if root == 0:
         return LEAF_NO_MEMORY
     write_once(m, v + VCPU.root, read_once(m, root + SP.table))
-    return map_below(m, vm, v, root, ROOT_LEVEL, gpa, ACCESS_ALL, wanted)
+    at = read_once(m, root + SP.table) + table_index(gpa, ROOT_LEVEL)
+    return map_below(m, vm, v, at, ROOT_LEVEL, gpa, ACCESS_ALL, wanted)

@@ -6,7 +6,8 @@
 Bits 0-7 lie as in a RISC-V PTE (bit 5 apart), so permissions copy by a mask. `spte & PFN_MASK` is the byte offset of the frame in
 the arena. LEVEL is the level of the table that holds the entry (1 = leaf table): no two sptes at different levels are ever
 equal words, which is what keeps a compare-and-exchange on a reused table from hitting a middle spte (C11). Designs with another guard
-have 0 there, as words of 2013 and of today's KVM have no level: encode_leaf() and encode_middle() are the one place that knows.
+have 0 there, as words of 2013 and of today's KVM have no level: encode_leaf() and encode_middle() are the one place that knows. LARGE says
+that an entry of a table of LARGE_LEVEL is a leaf: it maps a whole region, 2 MiB of frames in a row. Only sptes with a level are large.
 
 P1  W => MMU_W => HOST_W on a leaf. MMU_W clear: write-protected for page tables; W alone clear: for the dirty log.
 P2  A middle spte has neither MMU_W nor HOST_W, and always W: the walk ands W along the path.
@@ -30,6 +31,9 @@ LEVEL_SHIFT = 10
 LEVEL_MASK = 3 << LEVEL_SHIFT
 PFN_MASK = -4096
 ACCESS_ALL = READABLE | WRITABLE | EXECUTABLE | USER
+RIGHTS = MMU_WRITABLE | READABLE | EXECUTABLE | USER
+"""What a leaf allows for good: W comes and goes with the dirty log."""
+LARGE_LEVEL = 2
 
 
 @kernel
@@ -42,15 +46,42 @@ def make_leaf(at, access):
 
 
 @kernel
+def make_large(at, access):
+    """A leaf in a table of LARGE_LEVEL, of the run of frames at byte offset `at`."""
+    return make_leaf(at, access) ^ (1 << LEVEL_SHIFT) | (LARGE_LEVEL << LEVEL_SHIFT) | LARGE
+
+
+@kernel
+def is_table(spte):
+    """1 if `spte` says that it points to a table; where sptes carry no level none says so, and none is ever large."""
+    return int(spte & (LARGE | (LARGE_LEVEL << LEVEL_SHIFT)) == LARGE_LEVEL << LEVEL_SHIFT)  # also at the level above: 3 = 2 | 1
+
+
+@kernel
+def leaf_access(spte):
+    """The access a leaf was made with."""
+    access = spte & (READABLE | EXECUTABLE | USER)
+    if spte & MMU_WRITABLE:
+        access |= WRITABLE
+    return access
+
+
+@kernel
 def make_nonleaf(table, level):
     """A middle spte in a table of `level` that points to the table at word `table`."""
     return (table << 3) | PRESENT | ACCESS_ALL | ACCESSED | (level << LEVEL_SHIFT)
 
 
 @kernel
+def carries_level(design):
+    """1 if the sptes of `design` carry the level of their table."""
+    return int(design & GUARD == 0 or design & ENCODING_LEVELS != 0)
+
+
+@kernel
 def encode_leaf(spte, design):
     """The leaf `spte` in the words of `design`: with its level, or without."""
-    if design & GUARD == 0 or design & ENCODING_LEVELS:
+    if carries_level(design):
         return spte
     return spte & ~LEVEL_MASK
 
@@ -58,7 +89,7 @@ def encode_leaf(spte, design):
 @kernel
 def encode_middle(spte, design):
     """The middle `spte` in the words of `design`. For the recheck it looks like a writable leaf in every bit: the condition of C13."""
-    if design & GUARD == 0 or design & ENCODING_LEVELS:
+    if carries_level(design):
         return spte
     if design & GUARD == GUARD_RECHECK:
         spte = spte | HOST_WRITABLE | MMU_WRITABLE

@@ -2,6 +2,8 @@
 
 Context    guest mode (mode odd): that, not RCU, keeps the tables alive; who frees one waits for the span to end (Z2)
 Guarantees W1  the TLB gets a store tag only from a leaf with W and D set, by the same load or cmpxchg that saw them (T3)
+           W2  a large spte that was split after we went by is no leaf any more when A or D would be set in it: nobody gets a page
+               table for a frame
 Progress   lock-free: a cmpxchg for A/D fails only because somebody else changed the leaf, and then the walk looks again
 """
 
@@ -24,9 +26,10 @@ from gnomon.mmu.spte import (
     READABLE,
     USER,
     WRITABLE,
+    is_table,
     spte_table,
 )
-from gnomon.mmu.tlb import TLB_EXEC, TLB_READ, TLB_WRITE, tlb_fill
+from gnomon.mmu.tlb import PAGE_MASK, TLB_EXEC, TLB_READ, TLB_WRITE, tlb_fill
 from gnomon.mmu.vcpu import VCPU
 
 WALK_FAULT = -1
@@ -121,11 +124,19 @@ def hardware_walk(m, v, va, access, regime):
         wanted = ACCESSED | DIRTY
     while True:
         spte = load_acquire(m, at)
-        if spte & PRESENT == 0 or is_allowed(spte, access, regime) == 0:
+        if spte & PRESENT == 0 or is_table(spte) or is_allowed(spte, access, regime) == 0:  # W2
             return WALK_FAULT
         if spte & wanted == wanted:
             break
         if cmpxchg(m, at, spte, spte | wanted) == spte:  # loses to protect, zap or another walker: look again (I-4)
             break
-    tlb_fill(m, v, va, access, regime, spte & PFN_MASK)
+    tlb_fill(m, v, va, access, regime, leaf_frame(spte, va))
     return 0
+
+
+@kernel
+def leaf_frame(spte, va):
+    """Byte offset of the frame behind `va` in what the leaf `spte` maps: the TLB holds pages of 4 KiB, also out of a large spte."""
+    if spte & LARGE:
+        return (spte & PFN_MASK) + (va & PAGE_MASK & ((1 << (12 + TABLE_SHIFT)) - 1))
+    return spte & PFN_MASK

@@ -16,6 +16,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
 from gnomon.mem.shrinker import shrink_all
 from gnomon.mmu.design import RECLAIM, RECLAIM_THROTTLED, ZAP_FREE_AT_ONCE
+from gnomon.mmu.region import leaf_rmap, region_of
 from gnomon.mmu.release import release_page
 from gnomon.mmu.rmap import DESC, RMAP_LOCKED, page_rmap_remove, rmap_remove
 from gnomon.mmu.shadow_page import (
@@ -28,8 +29,7 @@ from gnomon.mmu.shadow_page import (
     hash_remove,
     role_level,
 )
-from gnomon.mmu.slot import index_of_frame
-from gnomon.mmu.spte import LEVEL_MASK, LEVEL_SHIFT, PFN_MASK, PRESENT, spte_table
+from gnomon.mmu.spte import LARGE, LEVEL_MASK, LEVEL_SHIFT, PRESENT, spte_table
 from gnomon.mmu.unsync import forget_unsync, unmark_link
 from gnomon.mmu.vcpu import REQ_FLUSH, REQ_ROOTS, flush_remote_tlbs, request_all
 from gnomon.mmu.vm_words import VM
@@ -54,9 +54,12 @@ def zap_spte(m, vm, t, at):
     spte = xchg(m, at, 0)
     if spte & PRESENT == 0:
         return 0
-    if spte_level(m, at, spte) == 1:
+    if spte & LARGE or spte_level(m, at, spte) == 1:
         fetch_add(m, vm + VM.tlbs_dirty, 1)  # before the rmap entry goes: who finds no entry finds this count (Z3)
-        page_rmap_remove(m, vm, t, read_once(m, vm + VM.rmap) + index_of_frame(m, (spte & PFN_MASK) >> 12), at)
+        page_rmap_remove(m, vm, t, leaf_rmap(m, vm, spte), at)
+        if spte & LARGE:
+            fetch_add(m, vm + VM.large_sptes, -1)
+            fetch_add(m, vm + VM.big_zaps, 1)
         return spte
     child = child_page(m, spte_table(spte))
     unmark_link(m, at)  # after the xchg: who finds no mark finds no link (U3)
@@ -78,19 +81,25 @@ def zap_rmap(m, vm, t, head):
     """Zap every spte of the rmap at `head`. Returns all the bits that they had together."""
     bits = 0
     while True:
-        value = read_once(m, head) & ~RMAP_LOCKED
-        if value == 0:
+        at = first_of(m, head)
+        if at == 0:
             return bits
-        at = value >> 1
-        if value & 1:
-            at = first_of(m, at)
         bits |= zap_spte(m, vm, t, at)
 
 
 @kernel
-def first_of(m, desc):
-    """Some spte of a chain that is not empty: the head descriptor's first."""
-    return read_once(m, desc + DESC.sptes)
+def first_of(m, head):
+    """Some spte of the rmap at `head`: the head descriptor's first, 0 if it is empty. Under mmu_lock."""
+    value = read_once(m, head) & ~RMAP_LOCKED
+    if value & 1:
+        return read_once(m, (value >> 1) + DESC.sptes)
+    return value >> 1
+
+
+@kernel
+def zap_region(m, vm, t, region):
+    """Zap every large spte of `region`. Returns all the bits that they had together."""
+    return zap_rmap(m, vm, t, read_once(m, vm + VM.region_rmap) + region)
 
 
 @kernel
@@ -105,6 +114,7 @@ def prepare_zap(m, vm, t, sp, zapped):
     if role & ROLE_DIRECT == 0:
         index = read_once(m, sp + SP.gfn) - read_once(m, vm + VM.base_gfn)
         fetch_add(m, read_once(m, vm + VM.tracked) + index, -1)
+        fetch_add(m, read_once(m, vm + VM.region_tracked) + region_of(m, vm, index), -1)
     forget_unsync(m, vm, sp)
     hash_remove(m, vm, sp)
     active_remove(m, vm, sp)

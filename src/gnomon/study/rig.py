@@ -124,10 +124,10 @@ class Rig:
         self.call(rings_on, self.t, self.vm, entries)
 
     def enable(self) -> None:
-        self.call(enable_dirty_log, self.vm)
+        self.call(enable_dirty_log, self.t, self.vm)
 
     def disable(self) -> None:
-        self.call(disable_dirty_log, self.vm)
+        self.call(disable_dirty_log, self.t, self.vm)
 
     def harvest(self) -> int:
         return self.call(harvest_rings if self.field("ring_size") else harvest, self.t, self.vm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -60,9 +61,10 @@ class DirtyLog:
     mode     one of MODES
     entries  of each vCPU's dirty ring, 0 without rings"""
 
-    def __init__(self, arena, vm: int, thread: int, pages: int):
+    def __init__(self, arena, vm: int, thread: int, pages: int, slabs: AbstractContextManager | None = None):
         self.arena, self.vm, self._thread, self.pages = arena, vm, thread, pages
         self.mode, self.entries = INITIALLY_SET, 0
+        self._slabs = slabs or nullcontext()  # excludes others who allocate and free as `thread`; taken before _lock
         self._lock = threading.Lock()
         self._made = 0  # entries that the rings' memory is for
         self.era = 0  # times the log was disabled: a snapshot from before is void
@@ -109,19 +111,19 @@ class DirtyLog:
 
     def enable(self) -> None:
         """Start logging, as the mode says."""
-        with self._lock:
+        with self._slabs, self._lock:
             if self.entries:
                 dirty_ring.rings_on(self.arena, self._thread, self.vm, self.entries)
             if self.mode.endswith(INITIALLY_SET):
-                dirty.enable_dirty_log(self.arena, self.vm)
+                dirty.enable_dirty_log(self.arena, self._thread, self.vm)
             else:
                 log_modes.enable_protected(self.arena, self._thread, self.vm)
 
     def disable(self) -> None:
         """Stop logging; an open snapshot is forgotten."""
-        with self._lock:
+        with self._slabs, self._lock:
             self.era += 1
-            dirty.disable_dirty_log(self.arena, self.vm)
+            dirty.disable_dirty_log(self.arena, self._thread, self.vm)
             dirty_ring.rings_off(self.arena, self.vm)
 
     def harvest(self) -> Snapshot:

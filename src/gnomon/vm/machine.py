@@ -108,7 +108,7 @@ class Machine:
         for number, (v, at) in enumerate(zip(self.vcpus, decode, strict=True)):
             hart_reset(self.arena, v, number, RAM_BASE, 0, at)
         self._decode = decode
-        self._log = DirtyLog(self.arena, self.vm, self._thread, self.pages)
+        self._log = DirtyLog(self.arena, self.vm, self._thread, self.pages, self._lock)
         self._map = MemoryMap(self.arena, self.vm, self.pages)
         self._threads = HartThreads(self.host, self.vm, self.vcpus, hart_threads, console)
 
@@ -124,7 +124,7 @@ class Machine:
         return slots
 
     def _frames_needed(self) -> int:
-        tables = self.pages * 3 // PAGE_WORDS + self.pages // 32 // PAGE_WORDS + 64
+        tables = self.pages * 3 // PAGE_WORDS + (self.pages // 32 + self.pages // 256) // PAGE_WORDS + 64
         harts = self.harts * (DECODE_WORDS // PAGE_WORDS + 8)
         frames = self.pages + tables + harts + self.shadow_pages * 2 + SPARE_FRAMES
         return frames + (frames + 128 * PAGE_WORDS) // PAGE_WORDS  # the frame words, and the fixed map

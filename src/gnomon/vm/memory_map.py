@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.mmu.rmap import DESC, DESC_SPTES, RMAP_LOCKED
+from gnomon.mmu.shadow_page import TABLE_ENTRIES
 from gnomon.mmu.spte import PRESENT, WRITABLE
 from gnomon.mmu.vm_words import VM
 
@@ -73,10 +74,11 @@ class MemoryMap:
         framed = words[self._of_vm(VM.backing) + pages] != 0
         self._had_frame[pages[framed]] = True
         heads = words[self._of_vm(VM.rmap) + pages] & ~RMAP_LOCKED
+        large = words[self._of_vm(VM.region_rmap) + (pages + self._of_vm(VM.base_gfn) % TABLE_ENTRIES) // TABLE_ENTRIES]
         dirty = (self._bitmap()[pages >> 6] >> (pages & 63)) & 1 != 0
-        writable = self._writable(heads)
+        writable = self._writable(heads) | self._writable(large)
         return np.select(
-            [dirty & framed, writable, heads != 0, framed, self._had_frame[pages]],
+            [dirty & framed, writable, (heads | large) != 0, framed, self._had_frame[pages]],
             [DIRTY, MAPPED, PROTECTED, UNMAPPED, TAKEN_BACK],
             UNTOUCHED,
         )

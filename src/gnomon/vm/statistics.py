@@ -34,6 +34,11 @@ _MMU = {
     "failed allocations": VM.failed_allocations,
     "pages moved": VM.moved,
     "frames taken back": VM.taken_back,
+    "large sptes": VM.large_sptes,
+    "large mappings": VM.large_maps,
+    "splits": VM.splits,
+    "split failures": VM.split_failures,
+    "recoveries": VM.recoveries,
 }
 _RECLAIM = {
     "deferred pages": VM.deferred,

@@ -14,6 +14,7 @@ from gnomon.check.scenarios import (
     invalidate,
     locks,
     log_modes,
+    megapages,
     ordering,
     pressure,
     rcu,
@@ -28,7 +29,7 @@ from gnomon.check.scenarios import (
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, ordering, hardware, bound, central, reuse, recheck),
+    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, ordering, hardware, bound, central, reuse, recheck),
     *(invalidate, age, log_modes, dirty_ring, unsync, tutorial),
 )
 

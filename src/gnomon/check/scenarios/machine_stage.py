@@ -19,6 +19,7 @@ from gnomon.lang.guest_memory import store64
 from gnomon.mem.pool import FRAME_TAG_BITS, PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, cache_init
 from gnomon.mem.slab_page import CTOR_ZERO, TYPESAFE
+from gnomon.mmu.design import PAGES_SMALL
 from gnomon.mmu.designs import parse
 from gnomon.mmu.dirty import BUSY, commit, enable_dirty_log, harvest
 from gnomon.mmu.guest_walk import guest_fault
@@ -148,8 +149,11 @@ class Stage:
         replace: dict | None = None,
         handshake: bool = False,
         words: int = WORDS,
+        mega: bool = False,
     ):
-        """`handshake`: put its specification in the place of the request handshake (refine/handshake shows that it may)."""
+        """`handshake`: put its specification in the place of the request handshake (refine/handshake shows that it may).
+
+        `mega`: pages 2n and 2n + 1, if their frames lie so, may be mapped by one large spte while nothing is logged."""
         replaced = {guest_fault: no_guest_tables, **(SPECIFIED_HANDSHAKE if handshake else {}), **(replace or {})}
         self.scenario: Scenario = stage(mutant, vcpus + 1, words, constants={**SMALL, **(constants or {})}, replace=replaced)
         s = self.scenario
@@ -161,7 +165,7 @@ class Stage:
         self.vcpus = [s.run(vcpu_create, self.vm, t) for t in range(vcpus)]
         self.slot = vcpus
         s.design = mutant.design if mutant else ""
-        s.store(self.vm + VM.design, parse(s.design))
+        s.store(self.vm + VM.design, parse(s.design) | (0 if mega else PAGES_SMALL))
         s.label(self.vm, "vm", VM)
         for field in STATISTICS_OF_VM:
             s.only_bits(self.vm + getattr(VM, field))
@@ -197,7 +201,7 @@ class Stage:
     def log(self) -> None:
         """Start logging, and take what is dirty at first."""
         s = self.scenario
-        s.run(enable_dirty_log, self.vm)
+        s.run(enable_dirty_log, self.slot, self.vm)
         s.run(harvest, self.slot, self.vm)
         s.run(commit, self.vm)
 
