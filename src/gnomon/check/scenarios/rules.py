@@ -55,7 +55,7 @@ RULES = (
         "invalidate/move:no-progress",
         "invalidate/move:sequence-last",
     ),
-    rule("I-14", "unsync is visible before the spte is writable", reason="comes with unsync pages"),
+    rule("I-14", "unsync is visible before the spte is writable", "unsync/store-and-fence:writable-first"),
     rule("I-15", "shadowing a table and storing to it: one sees the other", "mmu/track-table:untracked", "mmu/device-store:no-lock"),
     rule("I-16", "a lazily made thing is complete before it is visible", "mmu/first-touch:early"),
     rule("I-17", "the bit lock of an rmap excludes its walkers and editors", reason="comes with the scenarios of protector=rmap-bit"),
