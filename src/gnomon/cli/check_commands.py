@@ -77,7 +77,7 @@ def check(
         print(file=sys.stderr)
     timeline = Timeline(made, result) if result.violated and (html or trace or not json) else None
     if json:
-        say.json(_document(result))
+        say.json(as_document(result))
     else:
         print(result)
         if timeline:
@@ -277,7 +277,7 @@ def _print_matrix(found: list) -> None:
     console.print(table)
 
 
-def _document(result) -> dict:
+def as_document(result) -> dict:
     names = (
         "scenario",
         "model",
