@@ -17,15 +17,20 @@ PAIRED = [
     "guard=none,protector=rmap-bit",
     "guard=recheck,encoding=levels",
 ]
-BOUNDED = "reclaim=call-rcu"
+UNBOUNDED = "reclaim=call-rcu"
 """Wrong for the memory it may hold, and loses nothing."""
 HARD = ("Sv39, long rmaps and recycling", "bare, churn")
 
 
+def loses(design):
+    """What the table says is wrong with a design, but for the memory that it holds."""
+    return [wrong for wrong in wrongs(parse(design)) if not wrong.startswith(f"{UNBOUNDED}:")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("design", [*SINGLE, *PAIRED, BOUNDED])
+@pytest.mark.parametrize("design", [*SINGLE, *PAIRED, UNBOUNDED])
 def test_does_a_right_design_lose_nothing_and_leak_nothing(design):
-    assert not wrongs(parse(design)) or design == BOUNDED
+    assert not loses(design)
     for number, shape in enumerate(HARD):
         trial = one(number, shape, "migration", design, SEED)
         assert not trial.found, f"{design}, {shape}, seed {SEED}: {trial.found}"
@@ -34,4 +39,4 @@ def test_does_a_right_design_lose_nothing_and_leak_nothing(design):
 
 def test_is_every_right_choice_stressed():
     """What is neither shipped nor wrong is in the list, and no list is empty."""
-    assert len(SINGLE) >= 5 and all(not wrongs(parse(design)) for design in [*SINGLE, *PAIRED])
+    assert len(SINGLE) >= 5 and not any(loses(design) for design in [*SINGLE, *PAIRED])

@@ -134,6 +134,8 @@ def rewrite_table(m, v, ctl, x):
         if status != XL_OK:
             return 0
         at = tlb_host(m, v, va, TLB_WRITE, regime)
+        if at < 0:
+            return 0  # undone by others too often in a row
     amo_or64(m, at, 0)  # an unsync table: a plain store could undo A and D that another vCPU's fault sets meanwhile
     return mmu_sfence(m, v, read_once(m, ctl + CTL.va) + (shr(x, 40) & 63) * 4096, shr(x, 50) & 1)
 
