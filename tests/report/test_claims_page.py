@@ -25,7 +25,9 @@ def text():
 
 def test_has_every_claim_its_verdict_and_each_refuting_search_its_counterexample(text):
     assert text.count("class=claim") == len(SHOWN)
-    assert re.search(r'id="C10".*the guest faults for ever', text) and text.count("<section class=race") == 1
+    assert re.search(r'id="C10".*the guest faults for ever', text)
+    violated = [name for claim in CLAIMS if claim.id in SHOWN for name, verdict in claim.shown_by if verdict == "violated"]
+    assert text.count("<section class=race") == len(violated) > 1
     assert "gnomon check reuse/" in text and "http" not in text
 
 

@@ -76,7 +76,7 @@ def check(
         print(file=sys.stderr)
     timeline = Timeline(made, result) if result.violated and (html or trace or not json) else None
     if json:
-        say.json(_document(result))
+        say.json(as_document(result))
     else:
         print(result)
         if timeline:
@@ -248,7 +248,7 @@ def _matrix(json: bool) -> int:
                 result = explore(entry.scenario(mutant), model, max_seconds=60.0)
                 expected = entry.expected(mutant, model)
                 surprises += result.verdict != expected
-                rows.append({**_document(result), "expected": expected})
+                rows.append({**as_document(result), "expected": expected})
                 _tell_line(f"{result.scenario} {model}: {result.verdict}")
     _tell_line("")
     if json:
@@ -262,7 +262,7 @@ def _matrix(json: bool) -> int:
     return 1 if surprises else 0
 
 
-def _document(result) -> dict:
+def as_document(result) -> dict:
     names = (
         "scenario",
         "model",

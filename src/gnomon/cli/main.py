@@ -56,6 +56,7 @@ COMMANDS = {
     "stress": ("stress:stress", "Search the running MMU for a lost page, on real threads."),
     "pressure": ("pressure:pressure", "Machines and another consumer on one pool: who is bounded, who is left without."),
     "bench": ("bench:bench", "Measure, as ratios in one run."),
+    "report": ("report:report", "Make one page of it all: claims, designs, benches, pressure, studies."),
     "study": ("study:study", "Run every combination of a sweep on a cluster, the results in a DuckDB file."),
 }
 """Where each command is, and its line in the overview: imported only when it is called."""

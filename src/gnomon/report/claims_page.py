@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from gnomon.check.claims import Row
+from gnomon.check.claims import CLAIMS, Row
 from gnomon.check.timeline import Timeline
 from gnomon.report.page import document
 from gnomon.report.race import race
 
 
 def claims_page(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, str]]]) -> str:
+    """The claims as a page of their own."""
+    return document("The claims of the thread", f"<main><h1>The claims of the thread</h1>{claims(rows, evidence)}</main>")
+
+
+def claims(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, str]]]) -> str:
     """`evidence` has, by claim, the timelines that belong to it, each with what it shows."""
     table = "".join(
         f'<tr><td><a href="#{r.id}">{r.id}</a></td><td class={escape(r.verdict.split()[0])}>{escape(r.verdict)}</td>'
@@ -21,10 +26,7 @@ def claims_page(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, st
     )
     heads = "".join(f"<th>{h}</th>" for h in ("id", "verdict", "claim", "states", "steps", "seconds"))
     body = "".join(_claim(r, evidence.get(r.id, [])) for r in rows)
-    return document(
-        "The claims of the thread",
-        f"<main><h1>The claims of the thread</h1><table><thead><tr>{heads}</tr></thead><tbody>{table}</tbody></table>{body}</main>",
-    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{table}</tbody></table>{body}"
 
 
 def _number(label: str, text: str) -> str:
@@ -32,7 +34,9 @@ def _number(label: str, text: str) -> str:
 
 
 def _claim(row: Row, evidence: list[tuple[Timeline, str]]) -> str:
-    command = f"<p><code>{escape(row.command)}</code></p>" if row.command else ""
+    first, *others = next(([name for name, _ in c.shown_by] for c in CLAIMS if c.id == row.id), [""])
+    commands = [row.command, *(row.command.replace(first, name) for name in others)]
+    command = "".join(f"<p><code>{escape(text)}</code></p>" for text in commands)
     races = "".join(
         f"<details><summary>{escape(timeline.result.scenario)}: counterexample of {len(timeline.result.schedule)} steps</summary>"
         f"{race(timeline, f'{row.id}-{n}', about, f'gnomon check {timeline.result.scenario} --model {timeline.result.model}')}</details>"

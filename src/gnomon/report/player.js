@@ -192,6 +192,9 @@ const KEYS = {
 };
 document.addEventListener('keydown', (event) => {
   if (!active || event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS)) return;
+  // In a page of many races keys are the page's own again once this one is closed or the focus is elsewhere.
+  const box = active.section.closest('details');
+  if (box && (!box.open || (document.activeElement !== document.body && !box.contains(document.activeElement)))) return;
   if (event.target instanceof Element && event.target.closest('pre') && event.key.startsWith('Arrow')) return;
   event.preventDefault();
   KEYS[event.key](active);

@@ -17,7 +17,8 @@ import distributed
 from distributed.scheduler import KilledWorker
 
 from gnomon.errors import GnomonError
-from gnomon.study.limited import FAILED, OtherSource, Outcome, this_machine, versions, work
+from gnomon.study.here import this_machine, versions
+from gnomon.study.limited import FAILED, OtherSource, Outcome, work
 from gnomon.study.sweep import Job, Limits, source_digest
 
 ANSWER = "10s"

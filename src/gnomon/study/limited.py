@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ import msgspec
 import psutil
 
 import gnomon
+from gnomon.study.here import this_machine, versions, worker
 from gnomon.study.sweep import Job, Limits, source_digest
 
 COMMAND = [sys.executable, "-m", "gnomon.study.job"]
@@ -55,7 +55,7 @@ def work(job: Job, key: str, limits: Limits, source: str) -> Outcome:
     began = time.monotonic()
     status, error, answer = _in_process(job, limits)
     figures = msgspec.json.decode(answer, type=dict[str, float | str]) if status == DONE else {}
-    return Outcome(key, status, time.monotonic() - began, figures, error, this_machine(), versions())
+    return Outcome(key, status, time.monotonic() - began, figures, error, this_machine() | {"worker": worker()}, versions())
 
 
 def _in_process(job: Job, limits: Limits) -> tuple[str, str, bytes]:
@@ -112,35 +112,3 @@ def _resident(pid: int) -> int:
 def _last_words(code: int, said: str) -> str:
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return f"{how}: {said.splitlines()[-1][:SAID_MOST]}" if said else how
-
-
-def this_machine() -> dict[str, str]:
-    """Where figures were taken."""
-    return {
-        "name": platform.node(),
-        "system": f"{platform.system()} {platform.release()}",
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "processors": str(os.cpu_count()),
-        "memory": str(psutil.virtual_memory().total),
-        "worker": f"{os.getpid()}/{threading.get_ident()}",
-    }
-
-
-def _processor() -> str:
-    with suppress(OSError), open("/proc/cpuinfo") as info:
-        for line in info:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def versions() -> dict[str, str]:
-    """What figures were taken with."""
-    from importlib.metadata import version
-
-    return {
-        "gnomon": gnomon.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numba", "llvmlite", "numpy", "distributed")},
-    }

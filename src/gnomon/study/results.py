@@ -10,6 +10,7 @@ One process writes a file at a time: DuckDB's own lock sees to it.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -30,6 +31,38 @@ SCHEMA = """
 COLUMNS = "key, sweep, kind, command, parameters, source, status, error, seconds, machine, versions"
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a file has of one job: `figures` by name, a number or a word each."""
+
+    sweep: str
+    kind: str
+    command: str
+    parameters: dict[str, str]
+    source: str
+    status: str
+    error: str
+    seconds: float
+    machine: dict[str, str]
+    versions: dict[str, str]
+    figures: dict[str, float | str]
+
+
+def read(path: Path) -> list[Kept]:
+    """Every job of a results file, which is not changed."""
+    if not path.is_file():
+        raise GnomonError(f"there is no results file {path}", "gnomon study SWEEP.toml writes one", exit_code=2)
+    try:
+        with duckdb.connect(str(path), read_only=True) as base:
+            jobs = base.execute(f"select {COLUMNS} from jobs order by sweep, kind, command").fetchall()
+            figures: dict[str, dict[str, float | str]] = {}
+            for key, name, value, text in base.execute("select key, name, value, text from figures order by key, name").fetchall():
+                figures.setdefault(key, {})[name] = text if value is None else value
+    except duckdb.Error as error:
+        raise _sorry(path, error) from None
+    return [Kept(*row[1:], figures.get(row[0], {})) for row in jobs]
+
+
 class Results:
     """The file of a study. As a context manager it is closed at the end."""
 
@@ -41,7 +74,7 @@ class Results:
             self._base.execute(f"select {COLUMNS}, finished from jobs limit 0")
             self._base.execute("select key, name, value, text from figures limit 0")
         except duckdb.Error as error:
-            raise self._sorry(error) from None
+            raise _sorry(self.path, error) from None
 
     def __enter__(self) -> Results:
         return self
@@ -56,7 +89,7 @@ class Results:
         try:
             return {key for (key,) in self._base.execute(f"select key from jobs{condition}").fetchall()}
         except duckdb.Error as error:
-            raise self._sorry(error) from None
+            raise _sorry(self.path, error) from None
 
     def keep(self, sweep: str, job: Job, source: str, outcome: Outcome) -> None:
         """One job's rows, all or none. A job that has failed before is replaced, one that was done is kept as it was."""
@@ -81,26 +114,23 @@ class Results:
                 )
             self._base.commit()
         except duckdb.Error as error:
-            raise self._sorry(error) from None
+            raise _sorry(self.path, error) from None
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Jobs by (kind, status)."""
         rows = self._base.execute("select kind, status, count(*) from jobs group by all order by all").fetchall()
         return {(kind, status): count for kind, status, count in rows}
 
-    def _sorry(self, error: duckdb.Error) -> GnomonError:
-        text = " ".join(str(error).split())
-        if "lock" in text and "Conflicting" in text:
-            return GnomonError(f"another process writes {self.path}", "wait for it, or keep these results elsewhere with --out")
-        if "No space left" in text or "out of disk" in text.lower() or "File too large" in text:
-            return GnomonError(
-                f"no room on the disk for {self.path}; what was finished is kept", "make room, and run the same command again"
-            )
-        if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
-            return GnomonError(f"{self.path} is a database of something else", "choose another file with --out")
-        if not self.path.parent.is_dir():
-            return GnomonError(f"there is no folder {self.path.parent} for the results", exit_code=2)
-        first = text.split(". ")[0][:200]
-        return GnomonError(
-            f"{self.path} cannot be used as a results file, it may be damaged: {first}", "move it away, or choose another with --out"
-        )
+
+def _sorry(path: Path, error: duckdb.Error) -> GnomonError:
+    text = " ".join(str(error).split())
+    if "lock" in text and "Conflicting" in text:
+        return GnomonError(f"another process writes {path}", "wait for it, or use another file")
+    if "No space left" in text or "out of disk" in text.lower() or "File too large" in text:
+        return GnomonError(f"no room on the disk for {path}; what was finished is kept", "make room, and run the same command again")
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        return GnomonError(f"{path} is a database of something else", "use another file")
+    if not path.parent.is_dir():
+        return GnomonError(f"there is no folder {path.parent} for the results", exit_code=2)
+    first = text.split(". ")[0][:200]
+    return GnomonError(f"{path} cannot be used as a results file, it may be damaged: {first}", "move it away, or use another")

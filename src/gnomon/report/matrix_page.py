@@ -1,0 +1,57 @@
+"""matrix_page: designs by properties and memory models, a cell each: its verdict, and the scenario that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from gnomon.check.matrix import SHIPPED, Cell
+from gnomon.mmu.designs import AXES
+from gnomon.report.report_page import table
+
+
+def matrix(cells: Sequence[Cell]) -> str:
+    """The table, and below it what each cell rests on, a design a line."""
+    columns = list(dict.fromkeys((c.property, c.model) for c in cells))
+    rows = {d: {(c.property, c.model): c for c in cells if c.design == d} for d in dict.fromkeys(c.design for c in cells)}
+    header = ("design", *(f"{name}, {model}" for name, model in columns))
+    drawn = table(header, [(f"<b>{escape(d)}</b>", *(_cell(row[c]) for c in columns)) for d, row in rows.items()], "designs by properties")
+    return f"{drawn}<h3>What each design is, and what its cells rest on</h3>{''.join(_design(d, row.values()) for d, row in rows.items())}"
+
+
+def said(cells: Sequence[Cell]) -> str:
+    """What the matrix came to."""
+    broken = {c.design for c in cells if c.verdict == "violated"}
+    counts = [f"{sum(c.verdict == v for c in cells)} {v}" for v in ("proved", "violated", "bounded")]
+    designs = len({c.design for c in cells})
+    return f"{designs} designs, {len(broken)} of them broken; cells: {', '.join(counts)}"
+
+
+def command(cell: Cell) -> str:
+    """What shows a cell's verdict."""
+    design = "" if cell.design == SHIPPED else f" --design {cell.design}"
+    return f"gnomon check {cell.scenario}{design} --model {cell.model}"
+
+
+def _cell(cell: Cell) -> str:
+    if not cell.verdict:
+        return "<span class=dim>not looked at</span>"
+    size = f"{cell.steps} steps" if cell.verdict == "violated" else f"{cell.states:,} states"
+    return f"<span class={cell.verdict}>{cell.verdict}</span><small>{escape(cell.scenario)}<br>{size}</small>"
+
+
+def _design(name: str, cells) -> str:
+    choice = next((c for axis in AXES for c in axis.choices if f"{axis.name}={c.name}" == name), None)
+    about = f"<p>{escape(choice.what)} <span class=dim>({escape(choice.source)})</span></p>" if choice else "<p>What Gnomon runs with.</p>"
+    about += f"<p class=violated>{escape(choice.wrong)}</p>" if choice and choice.wrong else ""
+    lines = [
+        (escape(c.property), c.model, f"<span class={c.verdict}>{c.verdict}</span>", f"<code>{escape(command(c))}</code>")
+        for c in cells
+        if c.verdict
+    ]
+    broken = sum(c.verdict == "violated" for c in cells)
+    count = f" <span class=violated>{broken} violated</span>" if broken else ""
+    return (
+        f"<details><summary>{escape(name)}{count}</summary>{about}"
+        f"{table(('property', 'model', 'verdict', 'command'), lines, f'cells of {name}')}</details>"
+    )
