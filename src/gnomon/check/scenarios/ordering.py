@@ -148,7 +148,7 @@ def shadow_table(m, v):
     """Begin to shadow page 0: track it, then read its entry, as guest_walk.py does."""
     vm = read_once(m, v + VCPU.vm)
     spin_lock(m, vm + VM.mmu_lock)
-    track_page(m, vm, 0)
+    track_page(m, vm, read_once(m, v + VCPU.thread), 0)
     write_once(m, SHADOW_AT, page_word(m, vm, 0))
     spin_unlock(m, vm + VM.mmu_lock)
     return 0
@@ -285,7 +285,7 @@ def end_unlocked(m, vm, t, gpa, size):
 
 
 @kernel
-def track_by_w(m, vm, index):
+def track_by_w(m, vm, t, index):
     """Mutant of track_page(): protects, and flushes only if an spte had W."""
     fetch_add(m, read_once(m, vm + VM.tracked) + index, 1)
     value = read_once(m, read_once(m, vm + VM.rmap) + index)
