@@ -31,6 +31,7 @@ from gnomon.mem.pool import (
     FRAME_TABLE,
     FRAME_TAG_BITS,
     FRAME_TAG_MASK,
+    FRAMES_PER_RUN,
     PAGE_WORDS_SHIFT,
     POOL,
     RUN,
@@ -50,7 +51,7 @@ OBJECT_LAYOUTS = {CACHE_SP: SP, CACHE_DESC: DESC}
 TLB_FIELDS = ("load", "store", "fetch", "addend")
 KINDS = {
     "VM": {"mmu_lock": "lock", "harvester": "lock", "active_head": "ref", "active_tail": "ref", "direct_root": "ref", "vcpus": "ref"}
-    | dict.fromkeys(("backing", "rmap", "tracked", "dirty", "snapshot", "hash"), "ref"),
+    | dict.fromkeys(("backing", "rmap", "tracked", "dirty", "snapshot", "hash", "region_rmap", "region_tracked"), "ref"),
     "VCPU": {"mode": "mode", "requests": "requests", "vm": "ref", "root": "ref", "spare": "ref"},
     "SP": {"role": "role", "table": "ref", "parents": "rmap", "hash_next": "ref", "newer": "ref", "older": "ref", "zap_next": "ref"},
     "DESC": {"more": "more", "sptes": "at"},
@@ -88,10 +89,12 @@ def field(layout, over: int) -> tuple[str, str]:
 
 
 class ArenaMap:
-    """`memory(at)` is the word at an index at the moment asked about; `vm` the machine's reference, 0 without one."""
+    """`memory(at)` is the word at an index at the moment asked about; `vm` the machine's reference, 0 without one.
 
-    def __init__(self, memory: Callable[[int], int], words: int, vm: int = 0):
-        self.memory, self.words, self.vm = memory, words, vm
+    `per_run` is how many frames a run has in the scenario."""
+
+    def __init__(self, memory: Callable[[int], int], words: int, vm: int = 0, per_run: int = FRAMES_PER_RUN):
+        self.memory, self.words, self.vm, self.per_run = memory, words, vm, per_run
 
     @property
     def has_frames(self) -> bool:
@@ -129,7 +132,7 @@ class ArenaMap:
     def _machine(self, at: int) -> Part | None:
         """The machine's own words: they never move."""
         runs = self.memory(FRAMES_AT + POOL.runs_at)
-        if runs <= at < runs + RUN.size * -(-(self.words >> PAGE_WORDS_SHIFT) // 512):
+        if runs <= at < runs + RUN.size * -(-(self.words >> PAGE_WORDS_SHIFT) // self.per_run):
             return _record(f"run {(at - runs) // RUN.size}", RUN, at, (at - runs) % RUN.size)
         if not self.vm:
             return None
@@ -142,6 +145,8 @@ class ArenaMap:
         pages = self.memory(self.vm + VM.pages)
         bitmap = (pages + 63) >> 6
         sizes = {"backing": (pages, "pfn"), "rmap": (pages, "rmap"), "tracked": (pages, ""), "hash": (HASH_BUCKETS, "ref")}
+        regions = self.memory(self.vm + VM.region_tracked) - self.memory(self.vm + VM.region_rmap)
+        sizes |= {"region_rmap": (regions, "rmap"), "region_tracked": (regions, "")}
         for name, (words, kind) in (sizes | {"dirty": (bitmap, "pages"), "snapshot": (bitmap, "pages")}).items():
             first = self.memory(self.vm + getattr(VM, name))
             if first and 0 <= at - first < words:

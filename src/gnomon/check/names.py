@@ -9,7 +9,17 @@ from collections.abc import Callable
 
 from gnomon.check.arena_map import ArenaMap, Part, field
 from gnomon.check.scenario import Region, Scenario
-from gnomon.mem.pool import FRAME_FREE, FRAME_GUEST, FRAME_SLAB, FRAME_STATIC, FRAME_TABLE, FRAME_TAG_BITS, FRAME_TAG_MASK, PAGE_WORDS_SHIFT
+from gnomon.mem.pool import (
+    FRAME_FREE,
+    FRAME_GUEST,
+    FRAME_SLAB,
+    FRAME_STATIC,
+    FRAME_TABLE,
+    FRAME_TAG_BITS,
+    FRAME_TAG_MASK,
+    FRAMES_PER_RUN,
+    PAGE_WORDS_SHIFT,
+)
 from gnomon.mmu.shadow_page import ROLE_DIRECT, ROLE_LEVEL
 from gnomon.mmu.slot import INDEX_MASK
 from gnomon.mmu.spte import (
@@ -42,8 +52,9 @@ class Names:
         self.regions = sorted(scenario.regions, key=lambda r: r.words)
         self.values = scenario.value_names
         self.vm = next((r.first for r in scenario.regions if r.layout is VM), 0)
-        self.map = ArenaMap(memory, len(scenario.arena), self.vm)
-        self._began = ArenaMap(lambda at: int(scenario.arena.words[at]), len(scenario.arena), self.vm)
+        per_run = scenario.constants.get("gnomon.mem.pool.FRAMES_PER_RUN", FRAMES_PER_RUN)
+        self.map = ArenaMap(memory, len(scenario.arena), self.vm, per_run)
+        self._began = ArenaMap(lambda at: int(scenario.arena.words[at]), len(scenario.arena), self.vm, per_run)
 
     def at(self, memory: Callable[[int], int]) -> Names:
         """Move to another moment."""

@@ -68,6 +68,7 @@ def order(mutant: Mutant | None) -> Scenario:
         scenario.thread(f"thread {n}", call(hold_both, LOCK_AT, LOCK_AT + 1))
     scenario.label(LOCK_AT, "lock A")
     scenario.label(LOCK_AT + 1, "lock B")
+    scenario.label(COUNTER_AT, "who came first")
     return scenario
 
 

@@ -211,6 +211,8 @@ def allocator(specification: bool = False):
         for t in range(2):
             scenario.thread(f"thread {t}", call(observed_object, t), call(observed_object, t))
         scenario.label(OWNER_AT, "owner", words=slab.WORDS >> PAGE_WORDS_SHIFT)
+        if specification:  # there is no pool whose words would say what is a cache
+            scenario.label(cache_at.py_func(CACHE_TABLE), "the set", CACHE)
         return scenario
 
     return build

@@ -188,6 +188,7 @@ def taken_down(mutant: Mutant | None) -> Scenario:
     scenario = prepared(mutant)
     ref = scenario.run(publish_object, 1)
     scenario.store(POINTER_AT + 16, ref // PAGE_WORDS)
+    scenario.label(POINTER_AT + 16, "its frame", quiet=True)
     scenario.thread("reader", call(reader, 0))
     scenario.thread("owner", call(destroy_at_once, 1))
     return scenario
