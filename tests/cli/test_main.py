@@ -66,14 +66,8 @@ def test_is_a_port_in_use_one_sentence(gnomon):
     assert result.returncode == 1 and "Address already in use" in said(result) and "port 0" in said(result)
 
 
-def test_does_help_come_at_once():
-    """Less than 0.3 s on a quiet machine; this bound only catches an import of Numba, which alone takes longer."""
-    best = 9.0
-    for _ in range(3):
-        began = time.perf_counter()
-        result = subprocess.run([*REAL, "--help"], capture_output=True, check=True)
-        best = min(best, time.perf_counter() - began)
-    assert best < 0.6
+def test_does_help_list_every_command():
+    result = subprocess.run([*REAL, "--help"], capture_output=True, check=True)
     assert all(f" {command} " in result.stdout.decode() for command in COMMANDS)
 
 

@@ -77,7 +77,7 @@ class Machine:
 
     made: list = []  # noqa: RUF012  every machine of this process, for tests that look at the other side
 
-    def __init__(self, memory, harts, *, name=None, host=None, console=None, shadow_pages=None, design=""):
+    def __init__(self, memory, harts, *, name=None, host=None, console=None, shadow_pages=None, design="", tuning=""):
         if memory > 1 << 40:
             raise ValueError(f"a machine has at most 1 TiB, not {memory} bytes")
         self.memory, self.harts, self.name = memory, harts, name

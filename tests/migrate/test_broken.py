@@ -244,7 +244,7 @@ def hello(**changes) -> bytes:
         (wire.preamble()[:5], "closed the connection after 5 of 12 bytes of the preamble"),
         (wire.preamble(), "closed the connection too early"),
         (wire.preamble() + wire.pack_header(Type.COMMIT, 0, 0, b"", 0), "sent COMMIT where HELLO belongs"),
-        (wire.preamble() + wire.pack_header(Type.PAGES, 0, 8, bytes(8), 0), "sent PAGES where HELLO belongs"),
+        (wire.preamble() + wire.pack_header(Type.PAGES, 0, 16, bytes(16), 0), "sent PAGES where HELLO belongs"),
         (hello(memory=1 << 62), "the guest has 4611686018427387904 bytes of memory and this host has"),
         (hello(memory=5), "is a multiple of 4096 bytes, and this one says 5"),
         (hello(memory=0), "is a multiple of 4096 bytes, and this one says 0"),
