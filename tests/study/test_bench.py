@@ -123,7 +123,8 @@ def test_does_a_start_come_to_the_first_instruction(tmp_path):
 
 
 def test_which_benches_are_there():
-    assert list(frame.benches()) == ["check", "dirty-log", "guest", "jitter", "memory", "migrate", "protect", "redirty", "scale", "start"]
+    found = ["check", "dirty-log", "guest", "jitter", "memory", "migrate", "protect", "reclaim", "redirty", "scale", "start"]
+    assert list(frame.benches()) == found
 
 
 def test_is_an_unknown_bench_named_with_those_that_exist():
@@ -136,7 +137,7 @@ def test_is_an_unknown_bench_named_with_those_that_exist():
 def test_is_the_json_the_rows(capsys):
     assert frame.bench("memory", json=True) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [*rows[0]] == [*frame.HEADER]
+    assert [*rows[0]] == [*frame.HEADER, "points"]
     assert {row["bench"] for row in rows} == {"memory"}
 
 
@@ -158,9 +159,9 @@ def test_are_peers_that_the_host_does_not_allow_reported(monkeypatch):
     rows = rows_of(bench_protect)
     check(rows, "protect")
     absent = [row for row in rows if row.value is None]
-    assert len(absent) == 6
+    assert len(absent) == 8
     ours = [row for row in rows if row.value is not None and "not available" in row.peer]
-    assert len(ours) == 6 and all(row.ratio is None and row.holds is None for row in ours)
+    assert len(ours) == 8 and all(row.ratio is None and row.holds is None for row in ours)
 
 
 def test_does_the_bench_really_protect_what_it_says():
