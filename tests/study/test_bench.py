@@ -131,7 +131,7 @@ def test_is_an_unknown_bench_named_with_those_that_exist():
     with pytest.raises(GnomonError) as refused:
         frame.bench("speed")
     assert refused.value.exit_code == 2
-    assert "speed" in refused.value.message and "guest, memory, migrate" in refused.value.hint
+    assert "speed" in refused.value.message and "jitter, memory, migrate" in refused.value.hint
 
 
 def test_is_the_json_the_rows(capsys):
