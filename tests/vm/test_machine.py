@@ -333,7 +333,7 @@ def test_are_the_statistics_what_people_were_promised():
     """Parts and names of stats(): a user's script relies on them."""
     with machine(harts=2) as made:
         stats = made.stats()
-    assert set(stats) == {"design", "faults", "tlb", "mmu", "dirty log", "slabs", "frames", "rcu", "harts"}
+    assert set(stats) == {"design", "faults", "tlb", "mmu", "dirty log", "slabs", "frames", "rcu", "reclaim", "harts"}
     assert {"fast", "slow", "spurious", "guest", "tracked writes", "mmio", "out of memory"} == set(stats["faults"])
     assert {"harvests", "pages harvested", "sptes protected", "rmap restarts"} <= set(stats["dirty log"])
     assert {"shadow pages", "zaps", "recycled", "remote flushes"} <= set(stats["mmu"])
