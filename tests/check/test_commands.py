@@ -100,22 +100,9 @@ def test_does_this_cpu_stay_within_the_model():
     assert (("0:EAX", 0), ("1:EAX", 0)) not in seen
 
 
-def test_is_every_claim_settled_or_said_to_be_open():
+def test_is_every_claim_settled():
     assert [claim.id for claim in CLAIMS] == [f"C{n}" for n in range(1, 14)]
     assert len(names()) >= 10
     rows = {claim.id: settle(claim) for claim in CLAIMS}
-    assert {i for i, row in rows.items() if row.verdict == "shown"} == {
-        "C1",
-        "C2",
-        "C3",
-        "C4",
-        "C6",
-        "C8",
-        "C9",
-        "C10",
-        "C11",
-        "C12",
-        "C13",
-    }
-    assert {i for i, row in rows.items() if row.verdict == "not checked yet"} == {"C5", "C7"}
+    assert {i: row.verdict for i, row in rows.items() if row.verdict != "shown"} == {}
     assert rows["C11"].within.startswith("tso") and rows["C11"].states > 1000
