@@ -40,19 +40,8 @@ def outer(m, at, x):
     return short_step(m, at, x) + 1
 
 
-@kernel(inline=True)
-def long_and_hot(m, at, x):
-    """As long as long_sum, and never outlined."""
-    total = 0
-    for i in range(4):
-        write_once(m, at + i, wrap(x + i))
-    for i in range(4):
-        total = wrap(total + read_once(m, at + i))
-        total = wrap(total + fetch_add(m, at + i, 1))
-        total = wrap(total - read_once(m, at + i))
-    for i in range(4):
-        total = wrap(total + (read_once(m, at + i) & 1) + (read_once(m, at + i) & 2) + (read_once(m, at + i) & 4))
-    return total
+long_and_hot = kernel(long_sum.py_func, inline=True)
+"""The same function, and never outlined."""
 
 
 def test_is_only_the_long_one_that_is_not_hot_called_by_address():

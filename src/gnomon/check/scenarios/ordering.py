@@ -10,6 +10,7 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage, copy_round, guest_store, last_round, page_word
 from gnomon.check.scenarios.reuse import map_page, zap_table
+from gnomon.check.scenarios.slab import give_page_up
 from gnomon.check.scenarios.stage import DATA_AT
 from gnomon.hart.interrupt import SSIP, hart_wake, raise_interrupt, wfi_wait
 from gnomon.hart.state import HART, NEVER
@@ -24,7 +25,6 @@ from gnomon.mem.pool import (
     frame_set_word,
     frame_word,
 )
-from gnomon.mem.slab import CACHE_TABLE, cache_shrink, shrink_callback, slab_flush_magazines
 from gnomon.mmu.dirty import commit, dirty_words, harvest, harvest_word, merge_back
 from gnomon.mmu.fast_fault import FAST_FIXED, FAST_NOT, FAST_SPURIOUS, fast_page_fault
 from gnomon.mmu.guest_walk import track_page
@@ -54,8 +54,7 @@ from gnomon.mmu.vcpu import (
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import is_allowed, leaf_of, regime_slot
 from gnomon.mmu.zap import commit_zap, flush_if_stale, prepare_zap, zap_spte
-from gnomon.sync.rcu import rcu_advance, rcu_read_lock, rcu_read_unlock
-from gnomon.sync.rcu_callbacks import rcu_done, rcu_take_ready
+from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 PARKED_AT = DATA_AT + 48
@@ -87,15 +86,7 @@ def zap_everything(m, v):
     write_once(m, vm + VM.direct_root, 0)
     commit_zap(m, vm, t, zapped)
     spin_unlock(m, vm + VM.mmu_lock)
-    slab_flush_magazines(m, t)
-    if cache_shrink(m, t, CACHE_TABLE):
-        head = 0
-        while head == 0:
-            rcu_advance(m, t)
-            head = rcu_take_ready(m, t)
-        shrink_callback(m, head)
-        rcu_done(m, t, 1)
-    return 0
+    return give_page_up(m, t)
 
 
 @kernel

@@ -78,12 +78,8 @@ def recycle(m, t):
 
 
 @kernel
-def free_and_shrink(m, t):
-    """Free the object and give its page up; run the callback when its grace period is over."""
-    ref = read_once(m, POINTER_AT)
-    store_release(m, POINTER_AT, 0)
-    write_once(m, ref, 0)
-    slab_free(m, t, CACHE_TABLE, ref)
+def give_page_up(m, t):
+    """Give an empty page of the tables' cache up; run the callback when its grace period is over."""
     slab_flush_magazines(m, t)
     if cache_shrink(m, t, CACHE_TABLE):
         head = 0
@@ -93,6 +89,16 @@ def free_and_shrink(m, t):
         shrink_callback(m, head)
         rcu_done(m, t, 1)
     return 0
+
+
+@kernel
+def free_and_shrink(m, t):
+    """Free the object and give its page up; run the callback when its grace period is over."""
+    ref = read_once(m, POINTER_AT)
+    store_release(m, POINTER_AT, 0)
+    write_once(m, ref, 0)
+    slab_free(m, t, CACHE_TABLE, ref)
+    return give_page_up(m, t)
 
 
 @kernel
