@@ -3,7 +3,8 @@
 block of a thread   [pc, buffered, awaited, held, (address, value) * BUFFER, registers …]
     pc        0 when finished
     buffered  stores in the store buffer, oldest first; what lies behind them is 0 (canonical)
-    awaited   threads whose buffers membarrier() still waits for, with bit 62 set while it waits
+    awaited   threads whose buffers membarrier() still waits for, with bit 62 set while it waits; a thread in futex_wait() keeps here
+              the word it sleeps on, shifted by ASLEEP_SHIFT, with ASLEEP set, and WOKEN once it was woken
     held      locks held, as bits 16 … 61 of a lockset
 """
 
@@ -36,6 +37,8 @@ FIELDS = (
     "broken",  # how often something that steps had relied on turned out wrong: a word's lockset, a lock, significant bits
     "address",  # of the last access
     "value",  # its result, or the value stored
+    "time",  # the time of a futex_wait(): 0 never comes, 1 may come and nothing counts on it, 2 comes for certain
+    "timed",  # 1 when the last step was the end of a time that nothing counts on
     "fanout",  # choices of the last `choose`
     "choice",
     "violation",  # see VIOLATIONS
@@ -67,6 +70,8 @@ VIOLATIONS = {
 }
 READ_ONLY = 1 << 62
 """Lockset bit of words that no step writes."""
+ASLEEP, WOKEN, ASLEEP_SHIFT = 1 << 61, 1 << 60, 8
+"""Of `awaited`. The low bits stay clear: a drain takes the bit of its thread out of everybody's."""
 FIRST_LOCK = 16
 MAX_LOCKS = 46
 EVERYTHING = (1 << 63) - 1

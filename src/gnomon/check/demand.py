@@ -55,6 +55,8 @@ def demanded(program: Program) -> dict[int, int]:
                 if op.kind == "read" or op.kind in LOCKED:
                     bits = ALL if op.kind == "cmpxchg" else wanted.get((function, op.dest), 0)
                     found[id(op)] = bits - (1 << 64) if bits >> 63 else bits
+                elif op.kind == "futex_wait":
+                    found[id(op)] = 0xFFFFFFFF
     return found
 
 

@@ -157,6 +157,8 @@ class _Emitter:
                 call = f"@do_{op.kind}({thread}, {args})"
             case "mb" | "membarrier":
                 call = f"@do_{op.kind}({thread})"
+            case "futex_wait" | "futex_wake":
+                call = f"@do_{op.kind}({thread}, {args})"
             case "choose":
                 call = f"@do_choose(ptr %C, {args})"
             case _:
@@ -169,9 +171,9 @@ class _Emitter:
         out(f"  {ok} = icmp eq i64 {done}, 0")
         out(f"  br i1 {ok}, label %done{point.pc}, label %not{point.pc}")
         out(f"not{point.pc}:")
-        if op.kind == "membarrier":
-            begun, result = self._fresh(), self._fresh()
-            out(f"  {begun} = icmp eq i64 {status}, 6\n  {result} = select i1 {begun}, i64 2, i64 {status}\n  ret i64 {result}")
+        if op.kind in ("membarrier", "futex_wait"):
+            begun, result, told = self._fresh(), self._fresh(), 2 if op.kind == "membarrier" else 0
+            out(f"  {begun} = icmp eq i64 {status}, 6\n  {result} = select i1 {begun}, i64 {told}, i64 {status}\n  ret i64 {result}")
         else:
             out(f"  ret i64 {status}")
         out(f"done{point.pc}:\n  store i64 {status}, ptr %vis")

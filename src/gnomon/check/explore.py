@@ -87,7 +87,7 @@ class _Plan:
         self.visible: set[int] | None = set(scenario.shared) if reduce else None
         self.no_locks: tuple[int, ...] = ()
         self.whole: frozenset[int] = frozenset()
-        self.alike = reduce and not scenario.progress and not (model == "tso" and compiled.barriers)
+        self.alike = reduce and not scenario.progress and not compiled.sleeps and not (model == "tso" and compiled.barriers)
         self.slots: list[int] = []
         self.futures: Futures | None = None
         self.small = small if reduce and partial_order else 0

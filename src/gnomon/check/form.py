@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+MAX_THREADS = 8
+"""Threads of a scenario."""
 Operand = int | str
 Place = tuple[str, int, str]
 """Where an operation comes from: file, line, name of the kernel."""
 
 LOCKED = ("cmpxchg", "xchg", "fetch_add", "fetch_or", "fetch_and", "fetch_xor", "note")
 """Accesses that reach memory at once. `note` is the observer's store: it does not wait for the store buffer, as the others do."""
-POINTS = ("read", "write", *LOCKED, "mb", "membarrier", "choose")
+FUTEX = ("futex_wait", "futex_wake")
+POINTS = ("read", "write", *LOCKED, *FUTEX, "mb", "membarrier", "choose")
 """Operations at which the scheduler may switch. Their arguments: an address, then operands; `choose`: how many choices."""
 
 

@@ -13,7 +13,7 @@ from numba.core import ir
 from numba.core.compiler import run_frontend
 from numba.core.errors import NumbaError
 
-from gnomon.check.form import Block, End, Function, Op, Operand, Place
+from gnomon.check.form import MAX_THREADS, Block, End, Function, Op, Operand, Place
 
 BINARY = {
     operator.add: "add",
@@ -63,7 +63,7 @@ BYTE_ADDRESSED = {
     "amo_and64": "fetch_and",
     "amo_xor64": "fetch_xor",
 }
-NOTHING = ("rmb", "wmb", "barrier", "cpu_relax", "sched_yield", "futex_wake", "monotonic_ns", "cpu_ticks")
+NOTHING = ("rmb", "wmb", "barrier", "cpu_relax", "sched_yield", "monotonic_ns", "cpu_ticks")
 """Local and without effect here: TSO keeps loads and stores in order, the scheduler tries every order, and time stands still."""
 
 ARENA = object()
@@ -279,7 +279,12 @@ class Frontend:
         elif name in NOTHING:
             ops.append(Op("copy", dest, (0,), place))
         elif name == "futex_wait":
-            ops.append(Op("copy", dest, (-1,), place))  # woken by time: every caller re-reads its condition
+            ops.append(Op(name, dest, arguments, place))
+        elif name == "futex_wake":
+            count = arguments[1]
+            if not isinstance(count, int) or 1 < count < MAX_THREADS:
+                self.refuse(place[1], f"futex_wake() wakes one, or at least {MAX_THREADS}, which is everybody: a constant")
+            ops.append(Op(name, dest, arguments, place))
         else:
             self.refuse(place[1], f"primitive {name} is not modelled")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.check.compiled import native
-from gnomon.check.form import LOCKED, Program
+from gnomon.check.form import FUTEX, LOCKED, Program
 from gnomon.check.layout import Layout
 
 LOCAL, READ, WRITE, PUSH, FENCE = range(5)
@@ -141,7 +141,7 @@ def _kind(point, tso: bool) -> int:
         return FENCE
     if point.op.kind == "write":
         return PUSH if tso else WRITE
-    return WRITE if point.op.kind in LOCKED else READ
+    return WRITE if point.op.kind in LOCKED or point.op.kind in FUTEX else READ  # sleeping and waking do not commute
 
 
 def _ranks(layout: Layout) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon.check.context import AT, EVERYTHING, FIELDS, HEADER, MAX_LOCKS
+from gnomon.check.context import ASLEEP, ASLEEP_SHIFT, AT, EVERYTHING, FIELDS, HEADER, MAX_LOCKS
 from gnomon.check.demand import demanded
 from gnomon.check.emit import emit
 from gnomon.check.layout import Layout
@@ -28,6 +28,8 @@ class Compiled:
     drain: int
     barriers: bool
     """Whether membarrier() is called anywhere: then a store that only is in a buffer makes a difference to others."""
+    sleeps: bool
+    """Whether futex_wait() is called anywhere: then a step may change the block of another thread."""
 
 
 def compile_scenario(scenario: Scenario) -> Compiled:
@@ -35,8 +37,8 @@ def compile_scenario(scenario: Scenario) -> Compiled:
     simplify(program)
     layout = Layout(program)
     native = compile_text(emit(program, layout, demanded(program) if scenario.significant else None))
-    barriers = any(point.op.kind == "membarrier" for point in layout.points[1:])
-    return Compiled(layout, native.address("step"), native.address("drain"), barriers)
+    kinds = {point.op.kind for point in layout.points[1:]}
+    return Compiled(layout, native.address("step"), native.address("drain"), "membarrier" in kinds, "futex_wait" in kinds)
 
 
 def programs(scenario: Scenario) -> list[int]:
@@ -100,6 +102,7 @@ class Machine:
         self["room"], self["locks"], self["lock_room"], self["no_locks"] = slots, len(no_locks), MAX_LOCKS, len(no_locks)
         self["tso"], self["buffer"] = int(model == "tso"), buffer
         self["early"] = int(model == "tso" and visible is not None and not compiled.barriers)
+        self["time"] = 2 if scenario.time_passes else 1
         self["lone"] = -1 & ~sum(1 << t for t in range(self.threads) if not self.single[t])
         if scenario.owners is not None:
             owners = scenario.owners
@@ -161,6 +164,11 @@ class Machine:
         count = int(self.blocks[base + 1])
         pairs = self.blocks[base + HEADER : base + HEADER + 2 * count]
         return [(int(a), int(v)) for a, v in pairs.reshape(-1, 2)]
+
+    def asleep(self, thread: int) -> int:
+        """The word that a thread sleeps on, 0 when it does not sleep."""
+        awaited = int(self.blocks[thread * self.stride + 2])
+        return (awaited & ~ASLEEP) >> ASLEEP_SHIFT if awaited & ASLEEP else 0
 
     def word(self, address: int) -> int:
         """The word in memory, whatever buffers hold."""

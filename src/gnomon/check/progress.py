@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.check.compiled import native
+from gnomon.check.search import SLEEPERS
 
 
 @native
@@ -104,7 +105,7 @@ class Graph:
 
 
 def find_fair_cycle(run) -> tuple[int, list[int]] | None:
-    """(state, actions of a cycle through it) of a fair cycle in which a thread that is not `forever` acts; None if there is none.
+    """(state, actions of a cycle through it) of a fair cycle in which a thread that is not `forever` acts or sleeps; None if there is none.
 
     Where the search left out alternatives, an actor it did not look at counts as able: that can only hide a cycle at states of
     which others on the cycle tell more, since no cycle is without a state that was looked at whole (futures.py)."""
@@ -113,11 +114,13 @@ def find_fair_cycle(run) -> tuple[int, list[int]] | None:
     count = components(graph.states, graph.edges, graph.edge_ends, component)
     acted, able = np.zeros(count, np.uint32), np.full(count, 0xFFFFFFFF, np.uint32)
     judge(graph.states, graph.edges, graph.edge_ends, graph.enabled, component, count, acted, able)
-    mortal = 0
+    mortal = asleep = 0
     for n, thread in enumerate(run.scenario.threads):
         if not thread.forever:
             mortal |= 1 << (2 * n)
-    fair = ((able & ~acted) == 0) & ((acted & np.uint32(mortal)) != 0)
+            asleep |= 1 << (SLEEPERS + n)
+    never = (acted & np.uint32(mortal)) | (able & np.uint32(asleep))
+    fair = ((able & np.uint32((1 << SLEEPERS) - 1) & ~acted) == 0) & (acted != 0) & (never != 0)
     if not fair.any():
         return None
     state = min(np.flatnonzero(fair[component]).tolist(), key=lambda s: (run.level(s), s))

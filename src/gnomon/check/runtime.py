@@ -7,7 +7,8 @@ other thread's buffer has been empty once since it began, which is all that the 
 
 from __future__ import annotations
 
-from gnomon.check.context import AT, FIRST_LOCK, MAX_LOCKS, READ_ONLY
+from gnomon.check.context import ASLEEP, ASLEEP_SHIFT, AT, FIRST_LOCK, MAX_LOCKS, READ_ONLY, WOKEN
+from gnomon.check.runtime_futex import FUTEX
 from gnomon.check.runtime_waits import WAITS
 
 _LOAD_FIELD = """define internal i64 @field_{name}(ptr %C) alwaysinline {{
@@ -348,6 +349,9 @@ done:
 def runtime() -> str:
     """The LLVM text of the run time."""
     fields = "".join(_LOAD_FIELD.format(name=name, at=at) for name, at in AT.items())
-    return fields + (_TEXT + WAITS).replace("READ_ONLY", str(READ_ONLY)).replace("FIRST_LOCK", str(FIRST_LOCK)).replace(
-        "MAX_LOCKS", str(MAX_LOCKS)
-    )
+    text = fields + _TEXT + WAITS + FUTEX
+    numbers = {"READ_ONLY": READ_ONLY, "FIRST_LOCK": FIRST_LOCK, "MAX_LOCKS": MAX_LOCKS}
+    numbers |= {"ASLEEP_SHIFT": ASLEEP_SHIFT, "ASLEEP": ASLEEP, "WOKEN": WOKEN}
+    for name, value in numbers.items():
+        text = text.replace(name, str(value))
+    return text

@@ -13,11 +13,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from gnomon.check.form import Block, End, Function, Op, Program
+from gnomon.check.form import MAX_THREADS, Block, End, Function, Op, Program
 from gnomon.check.source import Source, python_function
 from gnomon.lang import PAGE_WORDS, Arena
-
-MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,9 @@ class Scenario:
     progress: bool = True
     within: str = ""
     why: str = ""
+    time_passes: bool = False
+    """Whether the time of every futex_wait() is over some time: for kernels that poll. Else it may be over at any time, and progress
+    must not need it: a thread that nobody wakes sleeps for ever."""
 
     def __post_init__(self):
         self.source = Source(self.constants, self.replace)

@@ -15,14 +15,14 @@ from collections import namedtuple
 import numpy as np
 
 from gnomon.check.compiled import call, native, prefetch, publish
-from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
+from gnomon.check.context import ASLEEP, AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
 from gnomon.check.futures import FENCE, LOCAL, PUSH, WRITE, conflicts, fenced_later, learn
 from gnomon.check.record import exchange, longest, pack, unpack
 from gnomon.check.visited import ZERO, change, enter, key, mix, place
 
 SLOTS, FULL, JOURNALED, STRIDE, PEEK, FANOUT, CHOICE = (AT[n] for n in ("slots", "full", "journaled", "stride", "peek", "fanout", "choice"))
-VALUE, TSO, SLOT_LIMIT, BLOCKS, MEMORY, ADDRESS, VIOLATION = (
-    AT[n] for n in ("value", "tso", "slot_limit", "blocks", "memory", "address", "violation")
+VALUE, TSO, SLOT_LIMIT, BLOCKS, MEMORY, ADDRESS, VIOLATION, TIMED = (
+    AT[n] for n in ("value", "tso", "slot_limit", "blocks", "memory", "address", "violation", "timed")
 )
 FIELDS = (
     "cursor",  # next record to expand, word offset in the current piece
@@ -56,22 +56,25 @@ FIELDS = (
     "threads",
     "always",  # observers that look at every state: blocks threads … threads + always - 1
     "at_end",  # observers behind them that look at end states
-    "broad",  # 1 when a drain may change other threads' blocks
+    "broad",  # what may change other threads' blocks: 1 a step, 2 a drain
     "alone",  # 1: leave out alternatives of actions that commute with everything
     "rows",  # of futures a thread
     "half",
     "follow",  # 1 to record edges
+    "forever",  # bits of threads that need not come to an end
 )
 F = {name: i for i, name in enumerate(FIELDS)}
 (CURSOR, END, TAIL, CODE, STATES, TRANSITIONS, STEPS, ENDS, STOP, CAPACITY, BUDGET, LIMIT, EDGES, EXPANDED, LEARNED, KEYED) = range(16)
 (FOUND, DETAIL, FIRST, SECOND, PARENT, ACTION, KIND, TOUCHED, FENCED) = range(16, 25)
-(WORKER, WORKERS, THREADS, ALWAYS, ATEND, BROAD, ALONE, ROWS, HALF, FOLLOW) = range(25, 35)
+(WORKER, WORKERS, THREADS, ALWAYS, ATEND, BROAD, ALONE, ROWS, HALF, FOLLOW, FOREVER) = range(25, 36)
 
 DONE, GO_ON, TABLE_FULL, TAIL_FULL, SLOTS_FULL, STATES_FULL, EDGES_FULL, ENDS_FULL, STOPPED = range(9)
 BY_PROPERTY, BY_DEADLOCK, BY_STEP = range(3)
 """Kinds of violation, in the order in which they are preferred: the first two are one step shorter."""
 MERGE_LIMIT = 512
 """Invisible accesses that one step swallows; a loop of them without end becomes a scheduling point every so often."""
+SLEEPERS = 16
+"""In the set of actors that are able, bit SLEEPERS + thread: the thread is asleep."""
 MEMORY_KEY = 1 << 20
 CHOICES = 8
 RING = 6
@@ -99,6 +102,7 @@ def advance(step, C, R, base, at, thread, kinds, meta):
     It ends at once where a word or lock has no number yet: what follows would be no step of the program."""
     C[PEEK] = 0
     C[FANOUT] = 1
+    C[TIMED] = 0
     meta[KIND] = LOCAL
     meta[FENCED] = 0
     C[ADDRESS] = 0
@@ -325,11 +329,13 @@ def expand(step, drain, s, meta):
                         continue
                 elif R[base] == 0:
                     continue
+                if not draining and R[base + 2] & ASLEEP:
+                    active |= 1 << SLEEPERS + thread
                 if alone:
                     active |= 1 << actor  # not looked at: for all we know it is able
                     continue
                 lo, hi = base, base + stride
-                if draining and meta[BROAD]:
+                if meta[BROAD] >> draining & 1:
                     lo, hi = r, r + words
                 begun = count
                 able = False
@@ -379,7 +385,7 @@ def expand(step, drain, s, meta):
                     if C[FULL]:
                         broke = True
                         break
-                    able = True
+                    able |= draining == 1 or C[TIMED] == 0
                     action = actor + 32 * choice
                     choice += 1
                     made += 1
@@ -453,10 +459,11 @@ def expand(step, drain, s, meta):
                 break
             rows[4 * row + 2], rows[4 * row + 3] = count, active
             meta[TRANSITIONS] += made
-            if active == 0:
+            if active & (1 << SLEEPERS) - 1 == 0:
                 done = True
                 for thread in range(threads):
-                    done &= R[r + thread * stride] == 0
+                    resting = meta[FOREVER] >> thread & active >> SLEEPERS + thread & 1
+                    done &= R[r + thread * stride] == 0 or resting == 1
                 if done:
                     if len(s.ends):
                         for i in range(C[SLOTS]):

@@ -96,6 +96,7 @@ class Timeline:
             shown = self.closed
         elif property == "deadlock":
             waiting = [t for t in range(self.machine.threads) if self.machine.pc(t)]
+            self.machine["time"] = 0  # nobody counts on it
             shown = bool(waiting) and all(self.machine.step(t) == BLOCKED and not self.machine.buffered(t) for t in waiting)
         elif property in claims:
             shown = self._holds(claims[property]) == 0
@@ -131,7 +132,9 @@ class Timeline:
         if self.result.property in ("deadlock", "progress"):
             for t, thread in enumerate(threads):
                 place = self.waiting_at(t)
-                if place:
+                if place and self.machine.asleep(t):
+                    lines.append(f"{thread.name} sleeps on {names.word(self.machine.asleep(t))} at {source(place)}: nobody wakes it")
+                elif place:
                     lines.append(f"{thread.name} is at {source(place)}" + (", for ever" if self.loops(t) or not self.result.loop else ""))
         lines += [text for _, text in self.lost()]
         word = names.map.memory
@@ -183,8 +186,10 @@ def describe(event: Event, names: Names) -> str:
         text = f"{event.kind} {where}: {names.change(event.address, event.value, event.after)}"
     elif event.kind == "choose":
         text = f"chooses {event.value}"
-    else:
+    elif event.kind in ("mb", "membarrier", "start"):
         text = event.kind
+    else:
+        text = f"{event.kind}: {where} = {names.value(event.address, event.after)}"
     return f"{text}  !! {event.broken}" if event.broken else text
 
 

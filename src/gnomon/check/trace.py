@@ -6,7 +6,7 @@ import linecache
 from dataclasses import dataclass
 
 from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VIOLATIONS, VISIBLE
-from gnomon.check.form import LOCKED, Place
+from gnomon.check.form import FUTEX, LOCKED, Place
 from gnomon.check.machine import Machine
 from gnomon.check.search import MERGE_LIMIT
 
@@ -17,7 +17,7 @@ class Event:
 
     step: int  # number of the scheduled action, from 1
     thread: int
-    kind: str  # read, write, drain, choose, mb, membarrier, or a locked operation
+    kind: str  # read, write, drain, choose, mb, membarrier, a locked operation, or what a futex operation came to
     address: int
     value: int
     after: int
@@ -62,7 +62,8 @@ class Replay:
         slots = machine["slots"]
         memory = {int(at): int(v & mask[at]) for at, v in zip(machine.address_of[:slots], machine.memory[:slots], strict=True)}
         before = {int(at): int(machine.initial[at] & mask[at]) for at in memory}
-        return [machine.pc(t) for t in range(machine.threads)], buffers, {at: v for at, v in memory.items() if v != before[at]}
+        places = [(machine.pc(t), machine.asleep(t)) for t in range(machine.threads)]
+        return places, buffers, {at: v for at, v in memory.items() if v != before[at]}
 
     def act(self, number: int, action: int) -> None:
         machine, thread = self.machine, (action & 31) >> 1
@@ -77,13 +78,13 @@ class Replay:
         merged, seen = 0, False
         while machine.pc(thread) and merged < MERGE_LIMIT:
             machine["peek"] = int(seen)
-            pc, before = machine.pc(thread), self._memory()
+            pc, before, slept = machine.pc(thread), self._memory(), [machine.asleep(t) for t in range(machine.threads)]
             status = machine.step(thread)
             if status in (BLOCKED, FINISHED) and not merged and not seen:
                 raise ValueError(f"step {number} of the schedule moves thread {thread}, which has to wait there")
             if status not in (VISIBLE, INVISIBLE, VIOLATED):
                 break
-            self._step_event(number, thread, pc, status, before)
+            self._step_event(number, thread, pc, status, before, slept)
             if status == VIOLATED:
                 break
             seen |= status == VISIBLE
@@ -100,15 +101,24 @@ class Replay:
 
         return word
 
-    def _step_event(self, number: int, thread: int, pc: int, status: int, before) -> None:
+    def _step_event(self, number: int, thread: int, pc: int, status: int, before, slept: list[int]) -> None:
         points = self.machine.compiled.layout.points
         if pc < len(points):
             op = points[pc].op
             if op.kind == "choose" and self.machine["choice"] >= max(1, self.machine["fanout"]):
                 raise ValueError(f"step {number} of the schedule makes choice {self.machine['choice']} of {self.machine['fanout']}")
-            self._note(number, thread, op.kind, op.place, status != INVISIBLE, status == VIOLATED, before)
+            kind = self._sleeping(op.kind, thread, status, slept) if op.kind in FUTEX else op.kind
+            self._note(number, thread, kind, op.place, status != INVISIBLE, status == VIOLATED, before)
         elif status == VIOLATED:
             self._note(number, thread, "start", ("", 0, ""), True, True)
+
+    def _sleeping(self, kind: str, thread: int, status: int, slept: list[int]) -> str:
+        """What a futex operation turned out to be; `slept` are the words that threads slept on before."""
+        if kind == "futex_wake":
+            return f"wakes {sum(bool(was) and not self.machine.asleep(t) for t, was in enumerate(slept)) or 'nobody'}"
+        if self.machine.asleep(thread):
+            return "sleeps"
+        return "time is up" if slept[thread] else "is woken" if status == INVISIBLE else "stays awake"
 
     def _value(self, thread: int, kind: str, address: int, before) -> int:
         """What was read, or what was stored. The context's own `value` is the thread's result once it has finished."""

@@ -76,7 +76,8 @@ class Worker:
         self.context[AT["journal"]] = self.space.journal.ctypes.data
         meta[F["worker"]], meta[F["workers"]], meta[F["threads"]] = number, workers, threads
         meta[F["always"]], meta[F["at_end"]] = len(scenario.always_properties), len(scenario.end_properties)
-        meta[F["broad"]], meta[F["alone"]] = int(run.compiled.barriers), int(run.alone)
+        meta[F["broad"]], meta[F["alone"]] = int(run.compiled.barriers) << 1 | int(run.compiled.sleeps), int(run.alone)
+        meta[F["forever"]] = sum(1 << t for t, thread in enumerate(scenario.threads) if thread.forever)
         meta[F["rows"]], meta[F["half"]], meta[F["follow"]] = futures.rows, futures.half if run.reduced else 0, follow
         self.first = 0  # index of the first state of the piece that is being written
         self.piece: np.ndarray | None = None

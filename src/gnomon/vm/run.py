@@ -16,7 +16,7 @@ from gnomon.hart.state import HART, HSM_STARTED
 from gnomon.hart.trap import mmio_fault
 from gnomon.lang import kernel
 from gnomon.lang.arith import sdiv
-from gnomon.lang.atomics import fetch_and, fetch_or, read_once, write_once
+from gnomon.lang.atomics import fetch_and, fetch_or, load_acquire, read_once, write_once
 from gnomon.lang.host import futex_wait, monotonic_ns
 from gnomon.mmu.ring import ring_is_full
 from gnomon.mmu.vcpu import REQ_PAUSE, REQ_RING, VCPU
@@ -36,12 +36,15 @@ RING_NAP_NS = 200_000
 
 @kernel
 def throttle(m, vm, v, ran_ns):
-    """Keep the hart from running for its share of VM throttle percent; a pause request ends the wait at the next look."""
+    """Keep the hart from running for its share of VM throttle percent; a pause request ends the wait at once."""
     percent = read_once(m, vm + DEV.throttle)
     owed = sdiv(ran_ns * percent, 100 - percent)
-    while owed > 0 and read_once(m, v + VCPU.requests) & REQ_PAUSE == 0:
+    while owed > 0:
+        seen = load_acquire(m, v + HART.wake)  # before the look at requests, pairs with hart_wake(): forbids sleeping through a pause
+        if read_once(m, v + VCPU.requests) & REQ_PAUSE:
+            return 0
         part = owed if owed < MAX_THROTTLE_NS else MAX_THROTTLE_NS
-        futex_wait(m, v + HART.wake, read_once(m, v + HART.wake), part)
+        futex_wait(m, v + HART.wake, seen, part)
         owed -= part
     return 0
 
@@ -51,8 +54,11 @@ def ring_wait(m, v):
     """The vCPU's dirty ring is full: wait until its entries are reset, the log is switched off, or a pause is wanted."""
     write_once(m, v + VCPU.ring_waits, read_once(m, v + VCPU.ring_waits) + 1)
     fetch_and(m, v + VCPU.requests, ~REQ_RING)  # first: a push from here on asks again
-    while ring_is_full(m, v) and read_once(m, v + VCPU.requests) & REQ_PAUSE == 0:
-        futex_wait(m, v + HART.wake, read_once(m, v + HART.wake), RING_NAP_NS)
+    while ring_is_full(m, v):
+        seen = load_acquire(m, v + HART.wake)  # before the look at requests, as in throttle()
+        if read_once(m, v + VCPU.requests) & REQ_PAUSE:
+            return 0
+        futex_wait(m, v + HART.wake, seen, RING_NAP_NS)  # whoever resets the ring wakes nobody: this polls
     return 0
 
 

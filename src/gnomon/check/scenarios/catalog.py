@@ -23,13 +23,14 @@ from gnomon.check.scenarios import (
     reuse,
     rmap,
     slab,
+    sleep,
     tutorial,
     unsync,
 )
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, ordering, hardware, bound, central, reuse, recheck),
+    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, ordering, sleep, hardware, bound, central, reuse, recheck),
     *(invalidate, age, log_modes, dirty_ring, unsync, tutorial),
 )
 

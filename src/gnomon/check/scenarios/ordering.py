@@ -12,12 +12,9 @@ from gnomon.check.scenarios.machine_stage import Stage, copy_round, guest_store,
 from gnomon.check.scenarios.reuse import map_page, zap_table
 from gnomon.check.scenarios.slab import give_page_up
 from gnomon.check.scenarios.stage import DATA_AT
-from gnomon.hart.interrupt import SSIP, hart_wake, raise_interrupt, wfi_wait
-from gnomon.hart.state import HART, NEVER
 from gnomon.lang import kernel
-from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_or, load_acquire, read_once, store_release, write_once, xchg
+from gnomon.lang.atomics import cmpxchg, fetch_add, load_acquire, read_once, store_release, write_once, xchg
 from gnomon.lang.guest_memory import store64
-from gnomon.lang.host import futex_wait
 from gnomon.mem.pool import (
     FRAME_GUEST,
     PAGE_WORDS_SHIFT,
@@ -214,30 +211,6 @@ def stop_and_copy(m, t, vm):
         wait_parked(m, read_once(m, vm + VM.vcpus + n), n)
     copy_round(m, t, vm)
     expect(last_round(m, vm))
-    return 0
-
-
-@kernel
-def sleep_until_interrupt(m, v):
-    """WFI until the interrupt is there."""
-    while wfi_wait(m, v, 1000) == 0:
-        pass
-    return 0
-
-
-@kernel
-def sleep_on(m, at, seen, timeout):
-    """futex_wait() with no end of time: only a change of the word wakes."""
-    while read_once(m, at) == seen:
-        pass
-    return 0
-
-
-@kernel
-def wake_then_raise(m, v, bits):
-    """Mutant of raise_interrupt(): wakes before there is anything to see."""
-    hart_wake(m, v)
-    fetch_or(m, v + HART.mip, bits)
     return 0
 
 
@@ -469,16 +442,6 @@ def first_touch(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
-def interrupt(mutant: Mutant | None) -> Scenario:
-    stage = Stage(mutant, replace={futex_wait: sleep_on})
-    s, v = stage.scenario, stage.vcpus[0]
-    s.store(v + HART.mie, SSIP)
-    s.store(v + HART.mtimecmp, NEVER)
-    s.thread("hart", call(sleep_until_interrupt, v))
-    s.thread("device", call(raise_interrupt, v, SSIP))
-    return s
-
-
 LOST = "nothing lost"
 SHADOW = "the shadow is made from what the guest's table holds"
 register(
@@ -576,13 +539,5 @@ register(
         "a page's frame is visible only when it is zero and says whose it is (I-16)",
         first_touch,
         {"early": Mutant("visible before it says whose it is (I-16)", {back_page: publish_early}, property="expectation")},
-    )
-)
-register(
-    Entry(
-        "hart/interrupt",
-        "WFI does not sleep through an interrupt: what there is to see is written before the hart is woken (I-12)",
-        interrupt,
-        {"wakes-first": Mutant("wakes, then raises (I-12)", {raise_interrupt: wake_then_raise}, property="progress")},
     )
 )

@@ -48,7 +48,13 @@ RULES = (
     rule("I-9", "a table is freed only when no walk is inside", "mmu/zap-under-walk:free-at-once"),
     rule("I-10", "guest entry: mode, full barrier, requests", "mmu/handshake:no-entry-barrier", "mmu/handshake:looks-first"),
     rule("I-11", "a requester that waits, waits for the end of the span", "mmu/handshake:no-wait", "refine/handshake:no-wait"),
-    rule("I-12", "what a request is about is written before the request", "hart/interrupt:wakes-first"),
+    rule(
+        "I-12",
+        "what a request is about is written before the request",
+        "hart/interrupt:wakes-first",
+        "hart/pause:wakes-first",
+        "hart/start:pending-first",
+    ),
     rule(
         "I-13",
         "no spte for a frame whose invalidation began after the look at it",
