@@ -43,6 +43,7 @@ def explore(
     progress: Callable[[int, int], None] | None = None,
     workers: int = 0,
     small: int = SMALL,
+    large: Callable[..., Run] = Run,
 ) -> Result:
     """Explore a scenario under a memory model.
 
@@ -56,10 +57,11 @@ def explore(
     progress       called with (states, transitions) now and then
     workers        OS threads that search together, 0 = one a core; what is found does not depend on it
     small          transitions after which a search is not small any more
+    large          what searches then, with the same arguments and answers as Run
     Ctrl-C ends the search with what it has, labelled `bounded: interrupted`.
     """
     compiled = compiled or compile_scenario(scenario)
-    plan = _Plan(scenario, compiled, model, buffer if model == "tso" else 0, reduce, partial_order, small)
+    plan = _Plan(scenario, compiled, model, buffer if model == "tso" else 0, reduce, partial_order, small, large)
     limits = Limits(memory, max_states, max_seconds, time.monotonic(), workers or len(os.sched_getaffinity(0)))
     while True:
         run = plan.run(limits, outcomes, progress)
@@ -82,7 +84,10 @@ def explore(
 class _Plan:
     """What the next search assumes: refined until a search finds nothing wrong with it."""
 
-    def __init__(self, scenario: Scenario, compiled: Compiled, model: str, buffer: int, reduce: bool, partial_order: bool, small: int):
+    def __init__(
+        self, scenario: Scenario, compiled: Compiled, model: str, buffer: int, reduce: bool, partial_order: bool, small: int, large
+    ):
+        self.large = large
         self.scenario, self.compiled, self.model, self.buffer, self.reduced = scenario, compiled, model, buffer, reduce
         self.visible: set[int] | None = set(scenario.shared) if reduce else None
         self.no_locks: tuple[int, ...] = ()
@@ -106,9 +111,10 @@ class _Plan:
             self.futures = Futures(self.compiled.layout, len(machine.initial), machine.threads, self.model == "tso")
         self.futures.number(self.visible or ())
         bound = self.first.states * 10 + 100_000 if self.first else 0
-        return Run(
-            self.scenario, self.compiled, machine, self.futures, limits, outcomes, progress, self.reduced, self.alone,
-            0 if self.alone or self.first else self.small, self.patience, bound,
+        small = 0 if self.alone or self.first else self.small
+        return (Run if small else self.large)(
+            self.scenario, self.compiled, machine, self.futures, limits, outcomes, progress, self.reduced, self.alone, small,
+            self.patience, bound,
         )  # fmt: skip
 
     def refine(self, run: Run) -> None:
@@ -155,7 +161,7 @@ def _result(run: Run, plan: _Plan, why: str) -> Result:
         run.total("ends"),
         bounds,
         digest=scenario.digest(),
-        bytes_a_state=(run.table.nbytes + 5 * run.states) / run.states,
+        bytes_a_state=run.bytes_a_state(),
         outcomes=run.final_values(),
     )
     found = run.violation()

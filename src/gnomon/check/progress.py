@@ -79,14 +79,10 @@ def judge(states, edges, edge_ends, enabled, component, count, acted, always_abl
 
 
 class Graph:
-    """The edges that workers recorded, by the number of the state they leave."""
+    """The edges that were recorded, by the number of the state they leave."""
 
     def __init__(self, run):
-        workers = [w.space for w in run.workers]
-        counts = [w["expanded"] for w in run.workers]
-        numbers = np.concatenate([w.expanded[:n] for w, n in zip(workers, counts, strict=True)]).astype(np.int64)
-        lengths = np.concatenate([np.diff(w.edge_ends[:n], prepend=0) for w, n in zip(workers, counts, strict=True)])
-        edges = np.concatenate([w.edges[: worker["edges"]] for w, worker in zip(workers, run.workers, strict=True)])
+        numbers, lengths, edges, enabled = run.recorded()
         self.states = int(max(numbers.max(initial=0), (edges >> 8).max(initial=0))) + 1
         order = np.argsort(numbers, kind="stable")
         begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -96,7 +92,7 @@ class Graph:
         places = np.repeat(begins[order] - np.concatenate([[0], np.cumsum(lengths[order])[:-1]]), lengths[order])
         self.edges = edges[places + np.arange(len(edges))]
         self.enabled = np.zeros(self.states, np.uint32)
-        self.enabled[numbers] = np.concatenate([w.enabled[:n] for w, n in zip(workers, counts, strict=True)])
+        self.enabled[numbers] = enabled
 
     def out(self, state: int) -> list[tuple[int, int]]:
         """(action, target) of each edge of a state."""

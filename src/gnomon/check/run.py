@@ -72,7 +72,10 @@ class Run:
         machine.start()
         self.workers = [Worker(self, n, limits.workers) for n in range(limits.workers)]
         self._share_table()
-        self.workers[0].start(machine)
+
+    def begin(self) -> None:
+        """Enter the initial state."""
+        self.workers[0].start(self.machine)
         self.workers[0].put_aside()
 
     # what workers ask for; each of these is one operation under the interpreter's lock
@@ -125,12 +128,16 @@ class Run:
         frontier = 8 * sum(end for _, end, _ in pieces) + sum(p.nbytes for p in list(self.free))
         return self.table.nbytes + self.extra.nbytes + frontier + sum(worker.bytes() for worker in self.workers)
 
+    def bytes_a_state(self) -> float:
+        return (self.table.nbytes + 5 * self.states) / self.states
+
     # the search
 
     def search(self) -> str:
         """Search to the end. Returns "" then, "again" when an assumption was wrong, "large" when the search is not small any more,
         else what stopped it."""
         pool: ThreadPoolExecutor | None = None
+        self.begin()
         try:
             while True:
                 self.waiting, self.written = deque(self.written), []
@@ -168,12 +175,16 @@ class Run:
         worker = next((w for w in self.workers if w["cursor"] < w["end"]), self.workers[0])
         worker.meta[F["limit"]] = worker["transitions"] + CHUNK
         machine, context = self.machine, worker.context
-        context[AT["room"]], context[AT["lock_room"]] = machine["slot_limit"], MAX_LOCKS
+        context[AT["room"]], context[AT["lock_room"]] = self._room()
         stop = worker.work()
         machine["slots"], machine["locks"] = worker.field("slots"), worker.field("locks")
         for other in self.workers:
             other.same_numbers(machine)
         return self._look([worker], [stop])
+
+    def _room(self) -> tuple[int, int]:
+        """How many slots and locks a worker that is alone may number by itself."""
+        return self.machine["slot_limit"], MAX_LOCKS
 
     def _together(self, pool: ThreadPoolExecutor) -> str:
         """Let all workers go on until the level is done or one of them needs the others to rest."""
@@ -291,6 +302,14 @@ class Run:
         """How many actions lead to a state."""
         worker, index = state % len(self.workers), state // len(self.workers)
         return int(np.searchsorted([counts[worker] for counts in self.levels], index, "right")) + (worker > 0 or index > 0)
+
+    def recorded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Edges: the states that were expanded, how many edges leave each, target << 8 | action of these, and who was able in each state."""
+        workers, counts = [w.space for w in self.workers], [w["expanded"] for w in self.workers]
+        expanded = np.concatenate([w.expanded[:n] for w, n in zip(workers, counts, strict=True)]).astype(np.int64)
+        lengths = np.concatenate([np.diff(w.edge_ends[:n], prepend=0) for w, n in zip(workers, counts, strict=True)])
+        edges = np.concatenate([w.edges[: worker["edges"]] for w, worker in zip(workers, self.workers, strict=True)])
+        return expanded, lengths, edges, np.concatenate([w.enabled[:n] for w, n in zip(workers, counts, strict=True)])
 
     def final_values(self) -> set[tuple[int, ...]]:
         """The values of the outcome words in all end states."""
