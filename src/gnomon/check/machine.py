@@ -70,6 +70,7 @@ class Machine:
         if model not in MODELS:
             raise ValueError(f"no memory model {model!r}; there are {', '.join(MODELS)}")
         self.scenario, self.compiled, self.model = scenario, compiled, model
+        self.visible, self.no_locks, self.whole, self.alike = visible, no_locks, whole, alike
         self.threads = len(scenario.threads)
         observers = len(scenario.always_properties) + len(scenario.end_properties)
         self.stride = HEADER + 2 * buffer + compiled.layout.registers

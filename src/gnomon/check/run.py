@@ -304,7 +304,7 @@ class Run:
         return int(np.searchsorted([counts[worker] for counts in self.levels], index, "right")) + (worker > 0 or index > 0)
 
     def recorded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Edges: the states that were expanded, how many edges leave each, target << 8 | action of these, and who was able in each state."""
+        """Edges: the states that were expanded, how many leave each, target << 8 | action of these, and who was able in each state."""
         workers, counts = [w.space for w in self.workers], [w["expanded"] for w in self.workers]
         expanded = np.concatenate([w.expanded[:n] for w, n in zip(workers, counts, strict=True)]).astype(np.int64)
         lengths = np.concatenate([np.diff(w.edge_ends[:n], prepend=0) for w, n in zip(workers, counts, strict=True)])

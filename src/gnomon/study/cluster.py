@@ -58,15 +58,21 @@ def _silence() -> None:
 
 def _same_program(client: distributed.Client) -> None:
     """Raises GnomonError where a worker that is there now runs another program; one that comes later says so itself (limited.work)."""
-    found = client.run(_digest, on_error="return")
-    for worker, digest in found.items():
+    for why in strangers(client).values():
+        raise GnomonError(why, "figures of two programs are not one study: install the same gnomon[study] where the workers run")
+
+
+def strangers(client: distributed.Client, workers: list[str] | None = None) -> dict[str, str]:
+    """Workers, of these or of all, that do not run this program, and in a sentence what they do. Those that are gone are none."""
+    found = {}
+    for worker, digest in client.run(_digest, workers=workers, on_error="return").items():
+        if isinstance(digest, OSError):
+            continue
         if isinstance(digest, Exception):
-            raise GnomonError(f"worker {worker} has no gnomon: {digest}", "install the same gnomon[study] where the workers run")
-        if digest != source_digest():
-            raise GnomonError(
-                f"worker {worker} runs a gnomon of other sources: {digest[:12]}, not {source_digest()[:12]}",
-                "figures of two programs are not one study: install the same gnomon everywhere",
-            )
+            found[worker] = f"worker {worker} has no gnomon: {digest}"
+        elif digest != source_digest():
+            found[worker] = f"worker {worker} runs a gnomon of other sources: {digest[:12]}, not {source_digest()[:12]}"
+    return found
 
 
 def _digest() -> str:

@@ -1,0 +1,244 @@
+"""shard: a part of the states, by fingerprint: which shard owns a state, parcels of states on their way to their owners, and an
+owner's set of the states that it has seen.
+
+A state belongs to the shard that the second word of its fingerprint says; the first word says where it is in the shard's table.
+State number `index * shards + shard` is the `index`-th that its shard entered. Nothing here depends on who does it, or how often:
+the same parcels in the same order make the same shard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lz4.block
+import numpy as np
+
+from gnomon.check.compiled import native, publish
+from gnomon.check.record import HEAD
+from gnomon.check.visited import S32, enter, rehash
+from gnomon.lang.arith import ctz
+
+NOBODY = 0xFFFFFFFF
+"""Parent of the initial state."""
+FULL = 75
+"""Percent of a table's entries that may be taken."""
+
+
+@native
+def owner(second, shards):
+    """The shard of a fingerprint."""
+    return np.int64(((second >> S32) * np.uint64(shards)) >> S32)
+
+
+@native
+def measure(records, end, shards, owners, first, sizes):
+    """Write down who owns each record of a piece, from number `first` on; add up words in sizes. Returns the number behind the last."""
+    at, n = 0, first
+    while at < end:
+        shard = owner(np.uint64(records[at + 2]), shards)
+        owners[n] = shard
+        sizes[shard] += records[at] & 0xFFFFFFFF
+        at += records[at] & 0xFFFFFFFF
+        n += 1
+    return n
+
+
+@native
+def deal(records, end, owners, first, to, tails):
+    """Copy the records of a piece, behind what was dealt before, to where those of their owners are."""
+    at, n = 0, first
+    while at < end:
+        length = records[at] & 0xFFFFFFFF
+        tail = tails[owners[n]]
+        for i in range(length):
+            to[tail + i] = records[at + i]
+        tails[owners[n]] = tail + length
+        at += length
+        n += 1
+    return n
+
+
+@native
+def renumber(records, end, blocks, places, row, to):
+    """Write records again whose slot i has number places[i] here. `row` is room for a bitmap of the slots and their words.
+
+    Returns the end of what was written."""
+    at = tail = 0
+    used = (places.max() + 64) >> 6
+    while at < end:
+        there = records[at] >> 32
+        for i in range(HEAD + blocks):
+            to[tail + i] = records[at + i]
+        n, m = at + HEAD + blocks + there, tail + HEAD + blocks + used
+        for k in range(blocks):
+            left = records[at + HEAD + k]
+            while left != 0:
+                to[m] = records[n]
+                n += 1
+                m += 1
+                left &= left - 1
+        for k in range(used):
+            row[k] = 0
+        for k in range(there):
+            left = records[at + HEAD + blocks + k]
+            while left != 0:
+                slot = places[64 * k + ctz(left)]
+                row[slot >> 6] |= np.int64(1) << (slot & 63)
+                row[used + slot] = records[n]
+                n += 1
+                left &= left - 1
+        for k in range(used):
+            left = row[k]
+            to[tail + HEAD + blocks + k] = left
+            while left != 0:
+                to[m] = row[used + 64 * k + ctz(left)]
+                m += 1
+                left &= left - 1
+        to[tail] = m - tail | used << 32
+        at, tail = n, m
+    return tail
+
+
+@native
+def admit(records, end, origins, table_at, capacity, follow, extra, count, to, tail, fingerprints, whence, new, numbers, known):
+    """Enter the records of a parcel; those that are new get the next numbers and are copied to the frontier.
+
+    Returns (states entered so far, end of the frontier, new ones so far)."""
+    at = n = 0
+    while at < end:
+        length = records[at] & 0xFFFFFFFF
+        first, second = np.uint64(records[at + 1]), np.uint64(records[at + 2])
+        entry = enter(table_at, capacity, first, second)
+        number = count
+        if entry < 0:
+            entry = -1 - entry
+            publish(table_at + 16 * entry + 8, second)
+            if follow:
+                extra[entry] = count
+            for i in range(length):
+                to[tail + i] = records[at + i]
+            tail += length
+            fingerprints[2 * new], fingerprints[2 * new + 1] = first, second
+            whence[new] = origins[n]
+            new += 1
+            count += 1
+        elif follow:
+            number = extra[entry]
+        if follow:
+            numbers[known + n] = number
+        at += length
+        n += 1
+    return count, tail, new
+
+
+@native
+def refill(fingerprints, table_at, capacity, follow, extra):
+    """Enter a shard's states again, in the order in which they were entered first, into an empty table."""
+    for n in range(len(fingerprints) // 2):
+        entry = -1 - enter(table_at, capacity, fingerprints[2 * n], fingerprints[2 * n + 1])
+        publish(table_at + 16 * entry + 8, fingerprints[2 * n + 1])
+        if follow:
+            extra[entry] = n
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Successors for one shard: records under the numbering `base` + `slots`, and where each comes from: parent << 8 | action."""
+
+    count: int
+    words: int
+    base: int  # how many slots had numbers everywhere when the records were made …
+    slots: tuple[int, ...]  # … and the words of those that got the next numbers on the way
+    records: bytes  # lz4
+    origins: bytes  # lz4
+
+    @property
+    def size(self) -> int:
+        return len(self.records) + len(self.origins)
+
+
+def wrap(records: np.ndarray, origins: np.ndarray, base: int, slots: tuple[int, ...]) -> Parcel:
+    """A parcel of these records."""
+    return Parcel(len(origins), len(records), base, slots, _packed(records), _packed(origins))
+
+
+def _packed(words: np.ndarray) -> bytes:
+    return lz4.block.compress(words.tobytes())
+
+
+def _unpacked(packed: bytes) -> np.ndarray:
+    return np.frombuffer(lz4.block.decompress(packed, return_bytearray=True), np.int64)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What entered a shard at a level."""
+
+    frontier: np.ndarray  # records …
+    end: int  # … up to this word
+    first: int  # index of the first new state
+    fingerprints: np.ndarray
+    whence: np.ndarray  # parent << 8 | action of each new state
+    numbers: np.ndarray  # index of each state of the parcels, new or not, when edges are asked for
+
+
+class Shard:
+    """The states that a shard has seen."""
+
+    def __init__(self, follow: bool):
+        self.follow, self.count = follow, 0
+        self.table, self.extra = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+
+    def restore(self, fingerprints: bytes) -> None:
+        """Be a shard that has seen just these, in this order."""
+        words = np.frombuffer(fingerprints, np.uint64)
+        self.table, self.count = np.zeros(0, np.uint64), 0
+        self._room(len(words) // 2)
+        refill(words, self.table.ctypes.data, len(self.table) // 2, self.follow, self.extra)
+        self.count = len(words) // 2
+
+    def enter(self, parcels: list[Parcel], slots: list[int], blocks: int) -> Fresh:
+        """Enter what has come, in this order. `slots` are the words that have numbers now, `blocks` how many words a record's bitmaps of
+        the thread blocks are."""
+        total = sum(parcel.count for parcel in parcels)
+        self._room(total)
+        opened = [_open(parcel, slots, blocks) for parcel in parcels]
+        frontier = np.empty(sum(len(records) for records in opened), np.int64)
+        fingerprints, whence = np.empty(2 * total, np.uint64), np.empty(total, np.int64)
+        numbers = np.empty(total if self.follow else 0, np.uint32)
+        first, tail, new, known = self.count, 0, 0, 0
+        for parcel, records in zip(parcels, opened, strict=True):
+            origins = _unpacked(parcel.origins)
+            self.count, tail, new = admit(
+                records, len(records), origins, self.table.ctypes.data, len(self.table) // 2, self.follow, self.extra, self.count,
+                frontier, tail, fingerprints, whence, new, numbers, known,
+            )  # fmt: skip
+            known += parcel.count
+        return Fresh(frontier[:tail].copy(), tail, first, fingerprints[: 2 * new].copy(), whence[:new].copy(), numbers)
+
+    def _room(self, more: int) -> None:
+        """Make the table large enough for so many states more."""
+        old = len(self.table) // 2
+        if (self.count + more) * 100 <= old * FULL:
+            return
+        capacity = max(1024, (self.count + more) * 150 // FULL)
+        table, extra = np.zeros(2 * capacity, np.uint64), np.zeros(capacity if self.follow else 0, np.uint32)
+        if self.count:
+            rehash(self.table, table, capacity, self.extra, extra)
+        self.table, self.extra = table, extra
+
+    @property
+    def bytes(self) -> int:
+        return self.table.nbytes + self.extra.nbytes
+
+
+def _open(parcel: Parcel, slots: list[int], blocks: int) -> np.ndarray:
+    """The records of a parcel under the numbering of today."""
+    records = _unpacked(parcel.records)
+    if tuple(slots[parcel.base : parcel.base + len(parcel.slots)]) == parcel.slots:
+        return records
+    number = {address: slot for slot, address in enumerate(slots)}
+    places = np.array([*range(parcel.base), *(number[address] for address in parcel.slots)], np.int64)
+    used = (len(slots) + 63) // 64
+    to = np.empty(parcel.words + parcel.count * used, np.int64)
+    return to[: renumber(records, len(records), blocks, places, np.zeros(used + len(slots) + 64, np.int64), to)]
