@@ -52,8 +52,8 @@ def test_is_a_design_that_is_not_what_was_said_of_it_named():
 
 def test_are_cells_those_of_the_explorations(monkeypatch):
     monkeypatch.setattr(matrix, "SCENARIOS", ("harvest/fast-fault", "rmap/moved-entry"))
-    told = []
-    found = cells(["", "flush=skipped"], workers=1, progress=lambda done, total, what: told.append((done, total)))
+    told, rows = [], []
+    found = cells(["", "flush=skipped"], workers=1, progress=lambda done, total, what: told.append((done, total)), ready=rows.append)
     assert [(c.design, c.property, c.model) for c in found] == [
         (d, p, m) for d in ("as shipped", "flush=skipped") for p in PROPERTIES for m in ("sc", "tso")
     ]
@@ -61,7 +61,20 @@ def test_are_cells_those_of_the_explorations(monkeypatch):
     assert by["as shipped", LOST, "tso"].verdict == "proved" and by["as shipped", LOST, "tso"].scenario == "harvest/fast-fault"
     assert by["flush=skipped", LOST, "sc"].verdict == "violated" and by["flush=skipped", LOST, "sc"].steps > 0
     assert by["as shipped", BOUND, "sc"].verdict == ""
-    assert told[-1] == (4, 4)
+    assert told[-1] == (4, 4) and [row[0].design for row in rows] == ["as shipped", "flush=skipped"]
+    assert [cell for row in rows for cell in row] == found
+
+
+def test_do_designs_share_a_program_only_where_their_threads_call_the_same():
+    """A word of memory is no other program; a thread's argument, a mutant's kernel or a constant is."""
+    matrix._COMPILED.clear()
+    entry = find("rmap/moved-entry")[0]
+    first = matrix.compiled_once("rmap/moved-entry", entry.scenario("", ""))
+    assert matrix.compiled_once("rmap/moved-entry", entry.scenario("", "walk=forward")) is first
+    longer = entry.scenario("", "")
+    longer.thread("one more", longer.threads[0].calls[0])
+    mutant = entry.scenario("clears-first", "")
+    assert len({id(first), *(id(matrix.compiled_once("rmap/moved-entry", s)) for s in (longer, mutant))}) == 3
 
 
 @pytest.mark.slow

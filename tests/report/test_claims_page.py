@@ -6,21 +6,22 @@ import pytest
 from browser import needs_browser, visit
 
 from gnomon.check.claims import CLAIMS, settle
-from gnomon.check.timeline import Timeline
-from gnomon.report.claims_page import claims_page
+from gnomon.report.claims_page import claims_page, evidence
+from gnomon.study.pressure.kept import Cited, Run
 
 SHOWN = ("C5", "C9", "C10")
+RUN = Run("gnomon pressure --time 1s", "2026-01-01", "P, 2 CPUs", "0")
 
 
 @pytest.fixture(scope="module")
 def text():
-    rows, evidence = [], {}
+    rows, searches = [], {}
     for claim in CLAIMS:
         if claim.id in SHOWN:
             found = []
             rows.append(settle(claim, "sc", found=lambda scenario, result, to=found: to.append((scenario, result))))
-            evidence[claim.id] = [(Timeline(s, r), "why") for s, r in found if r.violated]
-    return claims_page(rows, evidence)
+            searches[claim.id] = evidence(found, lambda name: f"about {name}")
+    return claims_page(rows, searches, {"C5": Cited("C5", True, "the consumer gets 7 frames & more", RUN)})
 
 
 def test_has_every_claim_its_verdict_and_each_refuting_search_its_counterexample(text):
@@ -28,7 +29,16 @@ def test_has_every_claim_its_verdict_and_each_refuting_search_its_counterexample
     assert re.search(r'id="C10".*the guest faults for ever', text)
     violated = [name for claim in CLAIMS if claim.id in SHOWN for name, verdict in claim.shown_by if verdict == "violated"]
     assert text.count("<section class=race") == len(violated) > 1
-    assert "gnomon check reuse/" in text and "http" not in text
+    searches = [name for claim in CLAIMS if claim.id in SHOWN for name, _ in claim.shown_by]
+    assert all(f"<code>gnomon check {name} --model sc</code>" in text and f"about {name}" in text for name in searches)
+    assert "http" not in text
+
+
+def test_is_what_the_run_showed_beside_the_verdict(text):
+    row = re.search(r'<tr><td><a href="#C5">.*?</tr>', text)[0]
+    assert "shown<small class=shown>and in the run</small>" in row and text.count("in the run</small>") == 1
+    shown = re.search(r'<div class=claim id="C5">.*?<div class=claim', text, re.DOTALL)[0]
+    assert "the consumer gets 7 frames &amp; more" in shown and "<code>gnomon pressure --time 1s</code>" in shown
 
 
 @needs_browser

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import msgspec
 import pytest
@@ -13,9 +14,9 @@ from browser import needs_browser, visit
 
 from gnomon.check.claims import CLAIMS, settle
 from gnomon.check.matrix import SHIPPED, Cell
-from gnomon.check.timeline import Timeline
-from gnomon.cli import bench, report, warming
+from gnomon.cli import bench, gather, report, warming
 from gnomon.cli.main import command
+from gnomon.report.claims_page import evidence
 from gnomon.report.report_page import Section, Step, report_page
 
 CELLS = [
@@ -29,14 +30,14 @@ ROWS = [bench.Row("protect", "harvest, scattered pages of a guest", 12.5, "ns/pa
 
 @pytest.fixture(scope="module")
 def gathered():
-    found = report.Gathered()
+    found = gather.Gathered()
     claim = next(c for c in CLAIMS if c.id == "C10")
     seen = []
     found.claims = [settle(claim, "sc", found=lambda scenario, result: seen.append((scenario, result)))]
-    found.evidence = {"C10": [(Timeline(s, r), "why") for s, r in seen if r.violated]}
+    found.evidence = {"C10": evidence(seen, lambda name: f"about {name}")}
     found.cells, found.rows = CELLS[:-1], ROWS
-    found.step("gnomon claims", 1.5, report.DONE)
-    found.step("gnomon bench <slow>", 0.0, report.LEFT_OUT, "not in --quick")
+    found.step("gnomon claims", 1.5, gather.DONE)
+    found.step("gnomon bench <slow>", 0.0, gather.LEFT_OUT, "not in --quick")
     return found
 
 
@@ -118,12 +119,12 @@ def test_does_a_report_without_time_say_what_it_left_out(tmp_path, monkeypatch, 
 
 
 def test_is_a_command_that_fails_one_sentence_in_the_report_and_one_that_takes_too_long_ended(monkeypatch):
-    found = report.Gathered()
-    assert report._ask(found, ["bench", "nonsense"], "gnomon bench nonsense", lambda _: None) is None
+    found = gather.Gathered()
+    assert gather.ask(found, ["bench", "nonsense"], "gnomon bench nonsense", lambda _: None) is None
     assert found.steps[0].status == "failed" and found.steps[0].why == "gnomon: no bench is named nonsense"
-    monkeypatch.setattr(report, "LEAST_FOR_A_BENCH", 0.0)
-    found.until = report.time.monotonic() + 1.0
-    hang = report._ask(found, ["receive", "127.0.0.1:0"], "a command that waits for ever", lambda _: None)
+    monkeypatch.setattr(gather, "LEAST_TO_BEGIN", 0.0)
+    found.until = time.monotonic() + 1.0
+    hang = gather.ask(found, ["receive", "127.0.0.1:0"], "a command that waits for ever", lambda _: None)
     assert hang is None and found.steps[1].status == "left out"
 
 

@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from gnomon.check.claims import CLAIMS
 from gnomon.cli import warming
 from gnomon.cli.main import command
+from gnomon.errors import GnomonError
 from gnomon.report import chart
+from gnomon.study.pressure import kept
 from gnomon.study.pressure import run as pressing
-from gnomon.study.pressure.findings import findings
+from gnomon.study.pressure.findings import Finding, findings
 
 RECLAIMS = ("typesafe-slab", "call-rcu", "call-rcu-throttled", "immediate", "mode-wait")
 
@@ -59,13 +62,69 @@ def test_does_a_finding_cite_the_figures_of_its_run(outcomes):
     assert found["C2"].holds
 
 
-def test_does_the_command_give_rows_charts_and_findings(capfd, tmp_path):
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Where findings are kept, empty."""
+    monkeypatch.setattr(kept, "place", lambda: tmp_path / "kept" / kept.NAME)
+    (tmp_path / "kept").mkdir()
+    return kept.place()
+
+
+def test_is_the_last_run_of_each_claim_the_one_that_is_cited(place):
+    assert kept.last() == {}
+    first = [Finding("C1", True, "of the first run"), Finding("C2", False, "of the first run")]
+    kept.keep(kept.cite(first, "gnomon pressure"))
+    kept.keep(kept.cite([Finding("C2", True, "of the second")], "gnomon pressure --reclaim typesafe-slab"))
+    cited = kept.last()
+    assert [(c.holds, c.text, c.run.command) for c in (cited["C1"], cited["C2"])] == [
+        (True, "of the first run", "gnomon pressure"),
+        (True, "of the second", "gnomon pressure --reclaim typesafe-slab"),
+    ]
+    assert [p.name for p in place.parent.iterdir()] == [kept.NAME]
+
+
+def test_is_no_run_of_other_sources_cited(place, monkeypatch):
+    kept.keep(kept.cite([Finding("C1", True, "text")], "gnomon pressure"))
+    monkeypatch.setattr(kept, "source_digest", lambda: "another")
+    assert kept.last() == {}
+    with pytest.raises(GnomonError, match=r"is of a run of other sources: \w{12}, these are another"):
+        kept.of_file(place)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"{}", b'{"findings": [{"claim": 1}]}'])
+def test_does_a_damaged_file_count_as_no_run_and_is_one_sentence_where_it_was_asked_for(place, capfd, damage):
+    place.write_bytes(damage)
+    assert kept.last() == {}
+    assert command(["claims", "--pressure", str(place)]) == 3
+    said = capfd.readouterr()
+    assert "is not what gnomon pressure --json prints" in said.err and not said.out
+    kept.keep(kept.cite([Finding("C1", True, "text")], "gnomon pressure"))
+    assert set(kept.last()) == {"C1"}
+
+
+def test_does_gnomon_claims_cite_the_run_beside_the_verdict(place, capfd, monkeypatch):
+    monkeypatch.setattr("gnomon.check.claims.CLAIMS", [c for c in CLAIMS if c.id in ("C3", "C5")])
+    assert command(["claims", "--json"]) == 0
+    assert [row["run"] for row in json.loads(capfd.readouterr().out)] == [None, None]
+    kept.keep(kept.cite([Finding("C5", True, "the consumer gets 7 frames")], "gnomon pressure --time 1s"))
+    assert command(["claims", "--json"]) == 0
+    rows = {row["id"]: row for row in json.loads(capfd.readouterr().out)}
+    assert {"id", "verdict", "within", "states", "steps", "seconds", "command"} <= rows["C5"].keys() and rows["C5"]["verdict"] == "shown"
+    assert rows["C3"]["run"] is None and rows["C5"]["run"]["text"] == "the consumer gets 7 frames"
+    assert command(["claims"]) == 0
+    said = capfd.readouterr().out
+    assert "gnomon pressure --time 1s, " in said and "C5  shown in the run: the consumer gets 7 frames" in said
+
+
+def test_does_the_command_give_rows_charts_and_findings(capfd, tmp_path, place):
     page = tmp_path / "p.html"
     assert command(["pressure", "--reclaim", "typesafe-slab", "--time", "0.4s", "--json", "--html", str(page)]) == 0
     told = json.loads(capfd.readouterr().out)
     assert [(o["reclaim"], o["shrinker"]) for o in told["outcomes"]] == [("typesafe-slab", True), ("typesafe-slab", False)]
     assert {f["claim"] for f in told["findings"]} == {"C2", "C5"}
     assert "held by the consumer" in page.read_text()
+    assert {c.claim: c.text for c in kept.last().values()} == {f["claim"]: f["text"] for f in told["findings"]}
+    assert kept.last()["C2"].run.command == "gnomon pressure --reclaim typesafe-slab --time 0.4s"
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,18 @@ class Row:
     command: str
 
 
-def settle(claim: Claim, model: str = "tso", memory: int = 4 << 30, found: Callable[[Scenario, Result], None] | None = None) -> Row:
-    """Explore what shows a claim. `found` is told of every exploration."""
+def settle(
+    claim: Claim,
+    model: str = "tso",
+    memory: int = 4 << 30,
+    found: Callable[[Scenario, Result], None] | None = None,
+    most_seconds: float = 60.0,
+) -> Row:
+    """Explore what shows a claim, each scenario for at most `most_seconds`. `found` is told of every exploration."""
     verdict, within, states, steps, seconds = "shown", "", 0, 0, 0.0
     for name, wanted in claim.shown_by:
         scenario = build(name)
-        result = explore(scenario, model, memory=memory, max_seconds=60.0)
+        result = explore(scenario, model, memory=memory, max_seconds=most_seconds)
         if found:
             found(scenario, result)
         states += result.states

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 from gnomon.check.context import VIOLATIONS
 from gnomon.check.explore import explore
-from gnomon.check.machine import compile_scenario
+from gnomon.check.machine import Compiled, compile_scenario
 from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios.catalog import find
 from gnomon.mmu.designs import AXES, parse, wrongs
@@ -110,12 +110,25 @@ def kinds(scenario: Scenario) -> tuple[str, ...]:
     return tuple(name for name, looked in found.items() if looked)
 
 
+_COMPILED: dict[tuple, Compiled] = {}
+
+
+def compiled_once(name: str, scenario: Scenario) -> Compiled:
+    """The program of a scenario. A design is a word of its memory and seldom changes what its threads call, so most designs share one."""
+    calls = (*scenario.threads, *scenario.always_properties, *scenario.end_properties)
+    kernels = (*scenario.constants.items(), *scenario.replace.items(), *scenario.locks)
+    key = (name, calls, kernels, bool(scenario.significant))
+    if key not in _COMPILED:
+        _COMPILED[key] = compile_scenario(scenario)
+    return _COMPILED[key]
+
+
 def look(task: tuple[str, str]) -> list[Looked]:
     """Explore one scenario with one design under every model."""
     design, name = task
     entry = find(name)[0]
     made = entry.scenario("", design)
-    compiled = compile_scenario(made)
+    compiled = compiled_once(name, made)
     rows = []
     for model in MODELS:
         result = explore(made, model, compiled=compiled, max_seconds=SECONDS)
@@ -156,16 +169,29 @@ def settle(rows: list[Looked], design: str, wanted: str, model: str) -> Cell:
     return Cell(design or SHIPPED, wanted, model, row.verdict, row.scenario, row.states, row.steps, seconds)
 
 
-def cells(chosen: list[str] | None = None, workers: int = 0, progress: Callable[[int, int, str], None] | None = None) -> list[Cell]:
-    """The matrix, row by row. `chosen` are designs, all without it; `progress` is told (done, of how many, what)."""
-    rows_of = {design: [] for design in (designs() if chosen is None else chosen)}
-    tasks = [(design, name) for design in rows_of for name in scenarios_of(design)]
+def cells(
+    chosen: list[str] | None = None,
+    workers: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+    ready: Callable[[list[Cell]], None] | None = None,
+) -> list[Cell]:
+    """The matrix, row by row. `chosen` are designs, all without it; `progress` is told (done, of how many, what), `ready` each row at once
+    when its last scenario was explored."""
+    asked = {design: scenarios_of(design) for design in (designs() if chosen is None else chosen)}
+    rows_of: dict[str, list[Looked]] = {design: [] for design in asked}
+    tasks, found = [(design, name) for design, names in asked.items() for name in names], []
     workers = workers or max(1, min(2, os.cpu_count() or 1))
     for n, rows in enumerate(look_at_all(tasks, workers)):
-        rows_of[rows[0].design] += rows
+        design = rows[0].design
+        rows_of[design] += rows
         if progress:
-            progress(n + 1, len(tasks), f"{rows[0].design or SHIPPED}: {rows[0].scenario}")
-    return [settle(rows, design, wanted, model) for design, rows in rows_of.items() for wanted in PROPERTIES for model in MODELS]
+            progress(n + 1, len(tasks), f"{design or SHIPPED}: {rows[0].scenario}")
+        if len(rows_of[design]) == len(MODELS) * len(asked[design]):
+            row = [settle(rows_of[design], design, wanted, model) for wanted in PROPERTIES for model in MODELS]
+            found += row
+            if ready:
+                ready(row)
+    return found
 
 
 def surprises(found: list[Cell]) -> list[str]:

@@ -96,30 +96,49 @@ def claims(
     model: Annotated[Model, Parameter(help="Memory model.")] = "tso",
     json: Annotated[bool, Parameter(help="As one JSON document.")] = False,
     html: Annotated[Path | None, Parameter(help="Write the table, and the counterexamples to step through, as a page.")] = None,
+    pressure: Annotated[
+        Path | None, Parameter(help="Cite the run of this file, what gnomon pressure --json printed; without it, the last run.")
+    ] = None,
 ) -> int:
-    """Print each claim of the thread with its verdict, the bound it holds within, and the command that shows it."""
+    """Print each claim of the thread with its verdict, the bound it holds within, and the command that shows it; and what the running
+    machine showed of it under pressure."""
     from dataclasses import asdict
 
     from gnomon.check.claims import CLAIMS, settle
+    from gnomon.study.pressure.kept import last, of_file
 
+    runs = of_file(pressure) if pressure else last()
     rows, seen = [], {}
     for claim in CLAIMS:
         _tell_line(f"{claim.id} …")
         rows.append(settle(claim, model, found=lambda made, result, id=claim.id: seen.setdefault(id, []).append((made, result))))
     _tell_line("")
     if html:
-        from gnomon.check.timeline import Timeline
-        from gnomon.report.claims_page import claims_page
+        from gnomon.report.claims_page import claims_page, evidence
 
-        races = {id: [(Timeline(made, r), about(r.scenario)) for made, r in results if r.violated] for id, results in seen.items()}
-        write(lambda: html.write_text(claims_page(rows, races)), html)
+        text = claims_page(rows, {id: evidence(found, about) for id, found in seen.items()}, runs)
+        write(lambda: html.write_text(text), html)
     if json:
-        say.json([asdict(row) for row in rows])
+        say.json([asdict(row) | {"run": asdict(runs[row.id]) if row.id in runs else None} for row in rows])
     else:
         table = [(r.id, r.verdict, r.claim, f"{r.states:,}", r.steps or "", f"{r.seconds:.1f}", r.command, r.within) for r in rows]
         print(say.columns(("id", "verdict", "claim", "states", "steps", "s", "command", "within"), table, right="lllrrrll"))
+        _print_runs(list(runs.values()))
     say.note(SOUNDNESS)
     return 1 if any(r.verdict == "refuted" for r in rows) else 0
+
+
+def _print_runs(cited: list) -> None:
+    """What runs under pressure said of the claims, a run after the other."""
+    from gnomon.cli.pressure import shown
+
+    if not cited:
+        say.note("gnomon pressure settles C1, C2, C5, C6 and C7 in the running machine: after it, they are cited here")
+    for run in dict.fromkeys(c.run for c in cited):
+        print(f"\n{run.command}, {run.date}, {run.processor}:")
+        for c in cited:
+            if c.run == run:
+                print(f"{c.claim}  {shown(c)}: {c.text}")
 
 
 def litmus(

@@ -44,13 +44,18 @@ def pressure(
     names = chosen(reclaim)
     warming.machine_class()
     from gnomon.study.pressure.findings import findings
+    from gnomon.study.pressure.kept import cite, keep
     from gnomon.study.pressure.run import plans, run
 
     outcomes = []
     for name, shrinker in plans(names):
         say.note(f"pressure: {name}{'' if shrinker else ', no shrinker'}, {units.show_duration(seconds)} …")
         outcomes.append(run(name, seconds, shrinker=shrinker, seed=seed))
-    found = findings(outcomes)
+    found = cite(findings(outcomes), _command(reclaim, time, seed))
+    try:
+        keep(found)
+    except OSError as error:
+        say.note(f"gnomon claims will not cite this run, which cannot be kept: {error.strerror}")
     if html:
         from gnomon.report.pressure_page import pressure_page
 
@@ -61,8 +66,19 @@ def pressure(
         print(say.columns(HEADER, map(cells, outcomes), right="lrrrrrrrrrrrrr"))
         print()
         for f in found:
-            print(f"{f.claim}  {f.text}")
+            print(f"{f.claim}  {shown(f)}: {f.text}")
     return 1 if any(o.lost and o.is_right for o in outcomes) else 0
+
+
+def shown(finding) -> str:
+    """Whether a run showed the claim, in words."""
+    return "shown in the run" if finding.holds else "not shown in the run"
+
+
+def _command(reclaim: str, time: str, seed: int) -> str:
+    """What repeats this run."""
+    wished = (("--reclaim", reclaim, ""), ("--time", time, "3s"), ("--seed", str(seed), "1"))
+    return " ".join(["gnomon pressure", *(f"{option} {value}" for option, value, usual in wished if value != usual)])
 
 
 def chosen(text: str) -> list[str]:

@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
-from gnomon.cli import bench, pressure, say, warming
-from gnomon.cli.check_commands import SOUNDNESS, about, as_document
+from gnomon.cli import bench, gather, pressure, say, warming
+from gnomon.cli.check_commands import SOUNDNESS, as_document
+from gnomon.cli.gather import Gathered
 from gnomon.errors import GnomonError
 
-MODEL = "tso"
 QUICK_SECONDS = 270.0
 """What --quick takes at most, with room to write the page within 5 minutes."""
-QUICK_BENCHES = ("protect", "redirty", "reclaim")
-LEAST_FOR_A_BENCH, LEAST_FOR_A_DESIGN = 10.0, 20.0
-DONE, FAILED, CUT, LEFT_OUT = "done", "failed", "cut short", "left out"
-NO_TIME = "no time was left: without --quick it is there"
-
-
-@dataclass
-class Gathered:
-    """What the report is made of; `steps` are of report_page.Step."""
-
-    began: float = field(default_factory=time.monotonic)
-    until: float = float("inf")
-    steps: list = field(default_factory=list)
-    claims: list = field(default_factory=list)
-    evidence: dict[str, list] = field(default_factory=dict)
-    cells: list = field(default_factory=list)
-    rows: list[bench.Row] = field(default_factory=list)
-    outcomes: list = field(default_factory=list)
-    findings: list[dict] = field(default_factory=list)
-    jobs: list = field(default_factory=list)
-
-    @property
-    def left(self) -> float:
-        """Seconds."""
-        return self.until - time.monotonic()
-
-    def step(self, command: str, seconds: float, status: str, why: str = "") -> None:
-        from gnomon.report.report_page import Step
-
-        self.steps.append(Step(command, seconds, status, why))
+QUICK_PRESSURE = ("--time", "1s")
 
 
 def report(
@@ -63,13 +31,18 @@ def report(
         bool, Parameter(help="In 5 minutes at most: some benches, short pressure, as many designs as there is time for.")
     ] = False,
     results: Annotated[Path | None, Parameter(help="A results file of gnomon study: its figures too.")] = None,
+    pictures: Annotated[
+        Path | None, Parameter(help="Make the pictures of the README in this folder, as SVG; without -o and --json nothing else.")
+    ] = None,
     json: Annotated[bool, Parameter(help="The same data as one JSON document.")] = False,
 ) -> int:
     """Make one page of everything Gnomon can say: claims, designs, benches, pressure, studies; with what each was made."""
-    if out is None and not json:
+    if out is None and pictures is None and not json:
         raise GnomonError("where is the report to be written?", "gnomon report -o report.html", exit_code=2)
     if out:
         out = _target(out)
+    if pictures:
+        pictures = _folder(pictures)
     found = Gathered()
     if quick:
         found.until = found.began + QUICK_SECONDS
@@ -78,123 +51,27 @@ def report(
     made = _made(quick, results)
     warming.warm()
     with _progress() as tell:
-        _claims(found, tell)
-        _pressure(found, quick, tell)
-        _benches(found, quick, tell)
-        _matrix(found, quick, tell)
+        if out or json:
+            gather.claims(found, tell)
+            gather.pressure(found, list(QUICK_PRESSURE) if quick else [], tell)
+            gather.benches(found, quick, tell)
+            gather.matrix(found, tell)
+        if pictures:
+            gather.pictures(found, tell)
     made["took"] = f"{time.monotonic() - found.began:.0f} s"
+    written = {pictures / name: text for name, text in found.drawn.items()} if pictures else {}
     if out:
-        text = _page(found, made, quick)
-        replace(out, text)
-        say.note(f"{out}: {len(text) >> 10} KiB")
+        written[out] = _page(found, made, quick)
+    for path, text in written.items():
+        replace(path, text)
+        say.note(f"{path}: {len(text) >> 10} KiB")
     if json:
         say.json(_document(found, made))
+    failed = [s for s in found.steps if s.status == gather.FAILED]
+    for step in failed:
+        say.note(f"{step.command}: {step.why}")
     say.note(SOUNDNESS)
-    return 1 if any(r.verdict == "refuted" for r in found.claims) or any(s.status == FAILED for s in found.steps) else 0
-
-
-def _claims(found: Gathered, tell: Callable[[str], None]) -> None:
-    from gnomon.check.claims import CLAIMS, settle
-    from gnomon.check.timeline import Timeline
-
-    began, late = time.monotonic(), []
-    for claim in CLAIMS:
-        if found.left <= 0:
-            late.append(claim.id)
-            continue
-        tell(f"claim {claim.id}")
-        seen: list = []
-        found.claims.append(settle(claim, MODEL, found=lambda scenario, result, to=seen: to.append((scenario, result))))
-        found.evidence[claim.id] = [(Timeline(s, r), about(r.scenario)) for s, r in seen if r.violated]
-    found.step("gnomon claims", time.monotonic() - began, CUT if late else DONE, f"{', '.join(late)}: {NO_TIME}" if late else "")
-
-
-def _benches(found: Gathered, quick: bool, tell: Callable[[str], None]) -> None:
-    for name in sorted(bench.benches(), key=lambda name: name not in QUICK_BENCHES):
-        command = f"gnomon bench {name}"
-        if quick and name not in QUICK_BENCHES:
-            found.step(command, 0.0, LEFT_OUT, "not in --quick")
-        elif (rows := _ask(found, ["bench", name], command, tell)) is not None:
-            found.rows += msgspec.convert(rows, list[bench.Row])
-
-
-def _pressure(found: Gathered, quick: bool, tell: Callable[[str], None]) -> None:
-    from gnomon.study.pressure.run import Outcome
-
-    words = ["pressure", *(["--time", "1s"] if quick else [])]
-    if (document := _ask(found, words, " ".join(("gnomon", *words)), tell)) is not None:
-        found.outcomes = [msgspec.convert(o, Outcome) for o in document["outcomes"]]
-        found.findings = document["findings"]
-
-
-def _matrix(found: Gathered, quick: bool, tell: Callable[[str], None]) -> None:
-    from concurrent.futures.process import BrokenProcessPool
-
-    from gnomon.check.matrix import SHIPPED, cells, designs
-    from gnomon.cli.within import OutOfTime, within
-    from gnomon.mmu.designs import parse, wrongs
-
-    command, began = "gnomon check --matrix", time.monotonic()
-    chosen = sorted(designs(), key=lambda d: bool(d) and not wrongs(parse(d)))  # the broken ones first: they have something to show
-    groups, late = ([[d] for d in chosen] if quick else [chosen]), []
-    for group in groups:
-        if found.left < LEAST_FOR_A_DESIGN:
-            late += group
-            continue
-        try:
-            with within(found.left):
-                found.cells += cells(
-                    group, workers=os.cpu_count() or 1, progress=lambda done, total, what: tell(f"matrix {done}/{total}: {what}")
-                )
-        except OutOfTime:
-            late += group
-        except BrokenProcessPool:
-            found.step(command, time.monotonic() - began, FAILED, "a process that explored was killed: is there enough memory?")
-            return
-    names = ", ".join(design or SHIPPED for design in late)
-    why = f"{len(late)} designs ({names}): {NO_TIME}" if late else ""
-    found.step(command, time.monotonic() - began, DONE if not late else CUT if found.cells else LEFT_OUT, why)
-
-
-def _ask(found: Gathered, words: list[str], command: str, tell: Callable[[str], None]):
-    """The JSON document of another gnomon command, or None: the step says why. It has a process of its own, so that nothing which ran
-    before disturbs what it measures, and so that it can be ended."""
-    if found.left < LEAST_FOR_A_BENCH:
-        found.step(command, 0.0, LEFT_OUT, NO_TIME)
-        return None
-    tell(command)
-    began = time.monotonic()
-    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gnomon.cli", *words, "--json"],
-            stdin=subprocess.DEVNULL,
-            stdout=answer,
-            stderr=said,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(None if found.left == float("inf") else max(0.0, found.left))
-        except subprocess.TimeoutExpired:
-            found.step(command, time.monotonic() - began, LEFT_OUT, NO_TIME)
-            return None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for file in (answer, said):
-            file.seek(0)
-        try:
-            document = msgspec.json.decode(answer.read())
-        except msgspec.DecodeError:
-            found.step(command, time.monotonic() - began, FAILED, _last_words(code, said.read().decode(errors="replace")))
-            return None
-    found.step(command, time.monotonic() - began, DONE)
-    return document
-
-
-def _last_words(code: int, said: str) -> str:
-    lines = [line for line in said.splitlines() if line]
-    return next((line for line in lines if line.startswith("gnomon: ")), lines[-1] if lines else f"exit code {code}")
+    return 1 if failed or any(r.verdict == "refuted" for r in found.claims) else 0
 
 
 def _kept(path: Path) -> list:
@@ -236,9 +113,8 @@ def _page(found: Gathered, made: dict[str, str], quick: bool) -> str:
     if found.claims:
         verdicts = [r.verdict for r in found.claims]
         said = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
-        sections.append(
-            Section("claims", "The claims of the thread", said, ("gnomon claims",), claims_page.claims(found.claims, found.evidence))
-        )
+        body = claims_page.claims(found.claims, found.evidence, {c.claim: c for c in found.runs})
+        sections.append(Section("claims", "The claims of the thread", said, ("gnomon claims",), body))
     if found.cells:
         said = matrix_page.said(found.cells)
         sections.append(Section("matrix", "Designs, properties, models", said, ("gnomon check --matrix",), matrix_page.matrix(found.cells)))
@@ -249,10 +125,9 @@ def _page(found: Gathered, made: dict[str, str], quick: bool) -> str:
         said = f"{len(names)} benches, {len(found.rows)} figures; {sum(held)} of {len(held)} targets hold in this run"
         sections.append(Section("bench", "Benches", said, (), body))
     if found.outcomes:
-        claims = [(f["claim"], f["text"]) for f in found.findings]
-        body = pressure_page.section(found.outcomes, pressure.HEADER, pressure.cells, claims)
+        body = pressure_page.section(found.outcomes, pressure.HEADER, pressure.cells, [(c.claim, c.text) for c in found.runs])
         said = f"{len(found.outcomes)} runs of two machines and another consumer on one pool of frames"
-        command = "gnomon pressure --time 1s" if quick else "gnomon pressure"
+        command = " ".join(("gnomon pressure", *(QUICK_PRESSURE if quick else ())))
         sections.append(Section("pressure", "Memory pressure", said, (command,), body))
     if found.jobs:
         from gnomon.report.study_page import study
@@ -264,14 +139,14 @@ def _page(found: Gathered, made: dict[str, str], quick: bool) -> str:
 
 def _document(found: Gathered, made: dict[str, str]) -> dict:
     """The data of the page."""
-    evidence = {claim: [as_document(timeline.result) for timeline, _ in races] for claim, races in found.evidence.items()}
+    evidence = {claim: [as_document(e.result) for e in searches] for claim, searches in found.evidence.items()}
     return {
         "made": made,
         "steps": [asdict(step) for step in found.steps],
         "claims": [asdict(row) | {"evidence": evidence[row.id]} for row in found.claims],
         "matrix": [asdict(cell) for cell in found.cells],
         "bench": found.rows,
-        "pressure": {"outcomes": [o.document() for o in found.outcomes], "findings": found.findings},
+        "pressure": {"outcomes": [o.document() for o in found.outcomes], "findings": found.runs},
         "study": [asdict(job) for job in found.jobs],
     }
 
@@ -285,6 +160,18 @@ def _target(path: Path) -> Path:
         raise GnomonError(f"there is no folder {path.parent} for the report", f"mkdir -p {path.parent}", exit_code=2)
     if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
         raise GnomonError(f"cannot write {path}: no permission", "choose another file with -o", exit_code=2)
+    return path
+
+
+def _folder(path: Path) -> Path:
+    """Where the pictures go, made if it is not there. Raises GnomonError at once for what could not be written after all the work."""
+    path = path.resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GnomonError(f"cannot make the folder {path}: {error.strerror}", "choose another one with --pictures", exit_code=2) from None
+    if not os.access(path, os.W_OK):
+        raise GnomonError(f"cannot write into {path}: no permission", "choose another one with --pictures", exit_code=2)
     return path
 
 

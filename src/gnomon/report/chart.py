@@ -7,7 +7,7 @@ a tooltip. (Charting libraries fix colours when they draw; a page that follows t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 640, 260
@@ -19,35 +19,71 @@ Points = Sequence[tuple[float, float]]
 
 
 def lines(
-    series: dict[str, Points], x: str, y: str, *, log_x: bool = False, log_y: bool = False, marks: dict[str, float] | None = None
+    series: dict[str, Points],
+    x: str,
+    y: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    marks: dict[str, float] | None = None,
+    band: tuple[str, float, float] | None = None,
 ) -> str:
-    """A line a series; `marks` are named heights drawn across. With a logarithmic axis, points that are not positive are left out."""
+    """A line a series, as plot() draws them, and what the colours mean."""
+    parts = plot(series, x, y, log_x=log_x, log_y=log_y, marks=marks, band=band)
+    if not parts:
+        return "<p class=dim>nothing to draw</p>"
+    keys = "".join(f'<li class="t{n % COLOURS}">{escape(name)}</li>' for n, name in enumerate(series))
+    drawn = f'<svg class=chart viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="{escape(y)} by {escape(x)}">{parts}</svg>'
+    return f"<figure>{drawn}<ul class=keys>{keys}</ul></figure>"
+
+
+def plot(
+    series: dict[str, Points],
+    x: str,
+    y: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    marks: dict[str, float] | None = None,
+    band: tuple[str, float, float] | None = None,
+    top: float = 0.0,
+    x_text: Callable[[float], str] | None = None,
+) -> str:
+    """Axes, marks and courses as SVG elements of WIDTH by HEIGHT, "" where there is nothing to draw.
+
+    With a logarithmic axis, points that are not positive are left out. `marks` are named heights drawn across, `band` is a named stretch of
+    the x axis. The y axis reaches `top` at least; `x_text` says what stands at a tick of the x axis."""
     marks = marks or {}
     kept = {name: [p for p in points if (p[0] > 0 or not log_x) and (p[1] > 0 or not log_y)] for name, points in series.items()}
     xs = [p[0] for points in kept.values() for p in points]
-    ys = [p[1] for points in kept.values() for p in points] + [v for v in marks.values() if v > 0 or not log_y]
+    ys = [p[1] for points in kept.values() for p in points] + [v for v in (*marks.values(), top) if v > 0 or not log_y]
     if not xs:
-        return "<p class=dim>nothing to draw</p>"
+        return ""
     across, up = _Axis(min(xs), max(xs), log_x), _Axis(0 if not log_y else min(ys), max(ys), log_y)
     to_x = lambda v: LEFT + across.place(v) * (WIDTH - LEFT - RIGHT)  # noqa: E731
     to_y = lambda v: HEIGHT - BOTTOM - up.place(v) * (HEIGHT - TOP - BOTTOM)  # noqa: E731
-    parts = [f'<line class=grid x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>' for v in up.ticks]
-    parts += [f'<text class=tick x="{LEFT - 6}" y="{to_y(v) + 4:.1f}" text-anchor=end>{number(v)}</text>' for v in up.ticks]
-    parts += [f'<text class=tick x="{to_x(v):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor=middle>{number(v)}</text>' for v in across.ticks]
+    parts = []
+    if band:
+        name, left, right = band[0], to_x(band[1]), to_x(band[2])
+        parts.append(f'<rect class="band" x="{left:.1f}" y="{TOP}" width="{right - left:.1f}" height="{HEIGHT - TOP - BOTTOM}"/>')
+        parts.append(_text((left + right) / 2, TOP + 14, name, "middle"))
+    parts += [f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>' for v in up.ticks]
+    parts += [_text(LEFT - 6, to_y(v) + 4, number(v), "end") for v in up.ticks]
+    parts += [_text(to_x(v), HEIGHT - BOTTOM + 16, (x_text or number)(v), "middle") for v in across.ticks]
     for n, (name, v) in enumerate(marks.items()):  # named at either end: two may lie close together
         at, anchor = (WIDTH - RIGHT, "end") if n % 2 == 0 else (LEFT + 4, "start")
-        parts.append(f'<line class=mark x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>')
-        parts.append(f'<text class=tick x="{at}" y="{to_y(v) - 4:.1f}" text-anchor={anchor}>{escape(name)} {number(v)}</text>')
+        parts.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(v):.1f}" y2="{to_y(v):.1f}"/>')
+        parts.append(_text(at, to_y(v) - 4, f"{name} {number(v)}", anchor))
     for n, (name, points) in enumerate(kept.items()):
         where = " ".join(f"{to_x(px):.1f},{to_y(py):.1f}" for px, py in points)
         parts.append(f'<polyline class="course t{n % COLOURS}" points="{where}"><title>{escape(name)}</title></polyline>')
-    parts.append(f'<text class=tick x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor=middle>{escape(x)}</text>')
-    parts.append(
-        f'<text class=tick x="12" y="{HEIGHT / 2:.0f}" text-anchor=middle transform="rotate(-90 12 {HEIGHT / 2:.0f})">{escape(y)}</text>'
-    )
-    keys = "".join(f'<li class="t{n % COLOURS}">{escape(name)}</li>' for n, name in enumerate(kept))
-    drawn = f'<svg class=chart viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="{escape(y)} by {escape(x)}">{"".join(parts)}</svg>'
-    return f"<figure>{drawn}<ul class=keys>{keys}</ul></figure>"
+    parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 6, x, "middle"))
+    parts.append(_text(12, HEIGHT / 2, y, "middle", f' transform="rotate(-90 12 {HEIGHT / 2:.0f})"'))
+    return "".join(parts)
+
+
+def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
+    return f'<text class="tick" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
 def bars(values: Sequence[tuple[str, float]], unit: str) -> str:
@@ -82,6 +118,14 @@ def number(v: float) -> str:
         if abs(v) >= bound:
             return f"{v / (1e3 if letter == 'k' else bound):.3g}{letter}"
     return f"{v:.3g}" if v < 1000 else f"{v:.0f}"
+
+
+def duration(ns: float) -> str:
+    """Nanoseconds in the unit that is read best: 100 ns, 1 µs, 10 ms."""
+    for bound, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "\N{MICRO SIGN}s")):
+        if ns >= bound:
+            return f"{number(ns / bound)} {unit}"
+    return f"{number(ns)} ns"
 
 
 class _Axis:

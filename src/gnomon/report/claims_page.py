@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
-from gnomon.check.claims import CLAIMS, Row
+from gnomon.check.claims import Row
+from gnomon.check.result import Result
+from gnomon.check.scenario import Scenario
 from gnomon.check.timeline import Timeline
 from gnomon.report.page import document
 from gnomon.report.race import race
 
 
-def claims_page(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, str]]]) -> str:
+@dataclass(frozen=True)
+class Evidence:
+    """One search that a claim rests on, what it is about, and its counterexample if there is one."""
+
+    result: Result
+    about: str
+    timeline: Timeline | None
+
+
+def evidence(found: Sequence[tuple[Scenario, Result]], about: Callable[[str], str]) -> list[Evidence]:
+    """Of searches that were made; `about` says of a scenario's name what it shows."""
+    return [Evidence(r, about(r.scenario), Timeline(made, r) if r.violated else None) for made, r in found]
+
+
+def claims_page(rows: Sequence[Row], found: Mapping[str, Sequence[Evidence]], runs: Mapping) -> str:
     """The claims as a page of their own."""
-    return document("The claims of the thread", f"<main><h1>The claims of the thread</h1>{claims(rows, evidence)}</main>")
+    return document("The claims of the thread", f"<main><h1>The claims of the thread</h1>{claims(rows, found, runs)}</main>")
 
 
-def claims(rows: Sequence[Row], evidence: dict[str, list[tuple[Timeline, str]]]) -> str:
-    """`evidence` has, by claim, the timelines that belong to it, each with what it shows."""
+def claims(rows: Sequence[Row], found: Mapping[str, Sequence[Evidence]], runs: Mapping) -> str:
+    """`found` has, by claim, what it rests on; `runs` what a run under pressure said of it (study.pressure.kept.Cited)."""
     table = "".join(
-        f'<tr><td><a href="#{r.id}">{r.id}</a></td><td class={escape(r.verdict.split()[0])}>{escape(r.verdict)}</td>'
+        f'<tr><td><a href="#{r.id}">{r.id}</a></td><td class={escape(r.verdict.split()[0])}>{escape(r.verdict)}{_ran(runs.get(r.id))}</td>'
         f"<td class=text>{escape(r.claim)}</td>{_number('states', f'{r.states:,}')}{_number('steps', str(r.steps or ''))}"
         f"{_number('seconds', f'{r.seconds:.1f}')}</tr>"
         for r in rows
     )
     heads = "".join(f"<th>{h}</th>" for h in ("id", "verdict", "claim", "states", "steps", "seconds"))
-    body = "".join(_claim(r, evidence.get(r.id, [])) for r in rows)
+    body = "".join(_claim(r, found.get(r.id, ()), runs.get(r.id)) for r in rows)
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{table}</tbody></table>{body}"
 
 
@@ -33,17 +50,43 @@ def _number(label: str, text: str) -> str:
     return f"<td class=number data-label={label}>{text}</td>" if text else "<td></td>"
 
 
-def _claim(row: Row, evidence: list[tuple[Timeline, str]]) -> str:
-    first, *others = next(([name for name, _ in c.shown_by] for c in CLAIMS if c.id == row.id), [""])
-    commands = [row.command, *(row.command.replace(first, name) for name in others)]
-    command = "".join(f"<p><code>{escape(text)}</code></p>" for text in commands)
-    races = "".join(
-        f"<details><summary>{escape(timeline.result.scenario)}: counterexample of {len(timeline.result.schedule)} steps</summary>"
-        f"{race(timeline, f'{row.id}-{n}', about, f'gnomon check {timeline.result.scenario} --model {timeline.result.model}')}</details>"
-        for n, (timeline, about) in enumerate(evidence)
-    )
-    kind = row.verdict.split()[0]
+def _ran(cited) -> str:
+    """Beside the verdict, whether a run showed it too."""
+    return "" if cited is None else f"<small class={_kind(cited)}>{'and in the run' if cited.holds else 'not in the run'}</small>"
+
+
+def _kind(cited) -> str:
+    return "shown" if cited.holds else "bounded"
+
+
+def _claim(row: Row, found: Sequence[Evidence], cited) -> str:
+    searches = "".join(_search(e, f"{row.id}-{n}") for n, e in enumerate(found))
     return (
-        f'<div class=claim id="{row.id}"><h2>{row.id} <span class={escape(kind)}>{escape(row.verdict)}</span>: {escape(row.claim)}</h2>'
-        f"<p class=facts>{escape(row.within)}</p>{command}{races}</div>"
+        f'<div class=claim id="{row.id}"><h3>{row.id} <span class={escape(row.verdict.split()[0])}>{escape(row.verdict)}</span>: '
+        f"{escape(row.claim)}</h3>{searches}{_run(cited) if cited else ''}</div>"
+    )
+
+
+def _search(e: Evidence, ident: str) -> str:
+    """What a search came to, what it is about, how to repeat it; then its counterexample, or its bounds, folded."""
+    r = e.result
+    size = f"{r.states:,} state{'s' * (r.states != 1)}"
+    said = f"<p><b>{escape(r.verdict)}</b>, {size}: {escape(e.about)}</p>"
+    command = f"<p><code>gnomon check {escape(r.scenario)} --model {r.model}</code></p>"
+    if e.timeline:
+        steps = f"{len(r.schedule)} step{'s' * (len(r.schedule) != 1)}"
+        shown = f"<summary>the shortest counterexample, {steps}</summary>{race(e.timeline, ident)}"
+        return f"<div class=search>{said}{command}<details class=evidence>{shown}</details></div>"
+    bounds = ", ".join(f"{name} {value}" for name, value in r.bounds.items())
+    why = f"<p class=bounded>{escape(r.reason)}</p>" if r.verdict == "bounded" else ""
+    within = f"<details><summary>its bounds</summary><p class=facts>{escape(bounds)}</p></details>"
+    return f"<div class=search>{said}{why}{command}{within}</div>"
+
+
+def _run(cited) -> str:
+    """What the machine itself did under pressure."""
+    word = "shown" if cited.holds else "not shown"
+    return (
+        f"<div class=search><p><b class={_kind(cited)}>{word}</b> by the running machine: {escape(cited.text)}</p>"
+        f"<p><code>{escape(cited.run.command)}</code></p><p class=facts>{escape(cited.run.date)}, {escape(cited.run.processor)}</p></div>"
     )

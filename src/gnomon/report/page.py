@@ -15,13 +15,18 @@ ARROWHEAD = (
 )
 
 
+def colours() -> str:
+    """The part of the style sheet that a picture needs too."""
+    return (files(__package__) / "colours.css").read_text()
+
+
 def document(title: str, body: str) -> str:
     """A whole page around `body`, with the style sheet and the player."""
     here = files(__package__)
-    style, script = ((here / name).read_text() for name in ("style.css", "player.js"))
+    style, script = (here / "style.css").read_text(), (here / "player.js").read_text()
     head = (
         "<meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<title>{escape(title)}</title><link rel=icon href='data:,'><style>{style}</style>"
+        f"<title>{escape(title)}</title><link rel=icon href='data:,'><style>{colours()}{style}</style>"
     )
     foot = f"<footer>{SOUNDNESS}</footer>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>{ARROWHEAD}{body}{foot}<script>{script}</script></body></html>\n"

@@ -175,7 +175,7 @@ for (const section of races) {
 }
 const follow = () => {
   const target = location.hash && document.getElementById(location.hash.slice(1));
-  const details = target && target.querySelector('details');
+  const details = target && target.querySelector('details.evidence');
   if (details) details.open = true;
 };
 addEventListener('hashchange', follow);

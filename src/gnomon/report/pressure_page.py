@@ -27,4 +27,10 @@ def section(outcomes: Sequence, header: Sequence[str], cells, findings: Sequence
 def chart(outcome) -> str:
     """Frames over time; the marks are n_max and the pool's low watermark."""
     series = {label: [(s.seconds, getattr(s, name)) for s in outcome.samples] for name, label in COURSES.items()}
-    return lines(series, "seconds", "frames", marks={"n_max": outcome.n_max, "low watermark": outcome.low})
+    return lines(series, "seconds", "frames", marks={"n_max": outcome.n_max, "low watermark": outcome.low}, band=pressed(outcome))
+
+
+def pressed(outcome) -> tuple[str, float, float] | None:
+    """When the other consumer held frames: a band for a chart."""
+    when = [s.seconds for s in outcome.samples if s.held]
+    return ("another consumer takes every frame", when[0], when[-1]) if when else None

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from html import escape
 
 from gnomon.report.page import document
+from gnomon.report.words import words
+
+ABOUT = (
+    "May a thread that holds no lock write-protect shadow page table entries that another CPU may free and reuse at any moment? "
+    "KVM's developers debated it in 2013. Gnomon builds that design and its alternatives as code that runs; a checker explores every "
+    "interleaving of that code, and benches measure it. Each figure stands beside the command that makes it again."
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ def report_page(title: str, sections: Sequence[Section], steps: Sequence[Step], 
     missing = [s for s in steps if s.status != "done"]
     note = f'<p class=missing>Not all is here: {len(missing)} of {len(steps)} steps, <a href="#made">and why</a>.</p>' if missing else ""
     facts = " · ".join(made[name] for name in ("date", "gnomon", "processor") if made.get(name))
-    head = f"<h1>{escape(title)}</h1><p class=facts>{escape(facts)}</p>{note}"
+    head = f"<h1>{escape(title)}</h1><p>{escape(ABOUT)}</p><p class=facts>{escape(facts)}</p>{note}{words()}"
     cards += '<li><a href="#made">How it was made</a><span>machine, versions, commands</span></li>'
     body = "".join(map(_section, sections))
     return document(title, f"<main class=report>{head}<nav><ul class=cards>{cards}</ul></nav>{body}{_made(steps, made)}</main>")
