@@ -14,8 +14,7 @@ FIELDS = (
     "words",  # how many words the arena has
     "memory",  # pointer, int64 for each slot: current value
     "origin",  # pointer, int64 for each slot: value before the first step
-    "significant",  # pointer, int64 for each word of the arena: the bits that tell states apart
-    "mask",  # pointer, the same for each slot
+    "significant",  # pointer, int64 for each word of the arena: the bits that anybody looks at; stores leave the others as they were
     "address_of",  # pointer, int64 for each slot: word index in the arena
     "slots",  # slots in use
     "slot_limit",
@@ -33,7 +32,9 @@ FIELDS = (
     "early",  # 1: a store is nobody's business until it leaves the buffer; else membarrier() may ask for it
     "peek",  # 1: stop before an access that is visible to others; 2: every access is fine, nothing is recorded
     "lone",  # thread bits of locksets that count: not those of threads that run the same program, which may stand for each other
-    "guard",  # pointer, int64 for each word of the arena: the candidate lockset of the reduction
+    "guard",  # pointer, int64 for each word of the arena: the candidate lockset of the reduction, as it was when the level began
+    "narrowed",  # pointer, the same, as this worker's accesses have left it
+    "narrows",  # how often they took something away
     "broken",  # how often something that steps had relied on turned out wrong: a word's lockset, a lock, significant bits
     "address",  # of the last access
     "value",  # its result, or the value stored

@@ -3,7 +3,8 @@
 A row of bits for every program counter of every thread (threads that run the same program share rows): words that may be read from
 there on, words that may be written. Only words that several threads touch have a bit; bit 0 stands for membarrier(), which looks at
 all store buffers. The search starts from what was seen so far, checks every transition against it, and starts anew with more when
-one does what was not foreseen, as the reduction to private words does.
+one does what was not foreseen, as the reduction to private words does. What a worker notes becomes known between two levels, when all
+rest: so what is known in a level, and with it which states there are, does not depend on who explores what when.
 
 An action of a thread is taken alone, without its alternatives, when no other thread may ever do anything that conflicts with it
 (a persistent set of one), no property of every state looks at what it writes, and it goes forward in the program (so that no
@@ -65,35 +66,63 @@ def fenced_later(thread, threads, R, r, stride, classes, rows, half, learned):
 
 
 @native
-def learn(kind, address, fence, before, after, cls, R, base, rows, half, learned, index):
-    """Note that a thread went from `before` to `after` so. Returns how many facts were new."""
+def note(kind, address, fence, before, after, cls, R, base, rows, half, noted, went, ways, known, index):
+    """Note that a thread went from `before` to `after` so, for this worker alone. Returns (facts that were new, ways known now).
+
+    `went` has a bit for every pair of program counters, `ways` the pairs whose bit is set, as rows, `known` of them."""
     row = (cls * rows + before) * 2 * half
     new = 0
-    if fence and learned[row + half] & 1 == 0:
-        learned[row + half] |= 1
+    if fence and noted[row + half] & 1 == 0:
+        noted[row + half] |= 1
         new += 1
     if kind == READ or kind == WRITE or kind == PUSH:
         bit = np.int64(index[address])
         if bit >= 0:
             at = row + (bit >> 6) + (0 if kind == READ else half)
             mask = np.int64(1) << (bit & 63)
-            if learned[at] & mask == 0:
-                learned[at] |= mask
+            if noted[at] & mask == 0:
+                noted[at] |= mask
                 new += 1
     for entry in range(R[base + 1]):
         bit = np.int64(index[R[base + 4 + 2 * entry]])
         if bit >= 0:
             at = row + half + (bit >> 6)
             mask = np.int64(1) << (bit & 63)
-            if learned[at] & mask == 0:
-                learned[at] |= mask
+            if noted[at] & mask == 0:
+                noted[at] |= mask
                 new += 1
-    following = (cls * rows + after) * 2 * half
-    for k in range(2 * half):
-        more = learned[following + k] & ~learned[row + k]
-        if more != 0:
-            learned[row + k] |= more
-            new += 1
+    at = (cls * rows + before) * ((rows + 63) >> 6) + (after >> 6)
+    mask = np.int64(1) << (after & 63)
+    if went[at] & mask == 0:
+        went[at] |= mask
+        ways[2 * known], ways[2 * known + 1] = cls * rows + before, cls * rows + after
+        known += 1
+        new += 1
+    return new, known
+
+
+@native
+def gather(learned, noted):
+    """Add what a worker noted. Returns 1 if anything was new."""
+    new = 0
+    for i in range(len(learned)):
+        if noted[i] & ~learned[i] != 0:
+            learned[i] |= noted[i]
+            new = 1
+    return new
+
+
+@native
+def carry_back(learned, ways, known, half):
+    """What may happen from where a way leads may happen from where it begins. Returns 1 if anything changed."""
+    new = 0
+    for i in range(known - 1, -1, -1):
+        row, following = ways[2 * i] * 2 * half, ways[2 * i + 1] * 2 * half
+        for k in range(2 * half):
+            more = learned[following + k] & ~learned[row + k]
+            if more != 0:
+                learned[row + k] |= more
+                new = 1
     return new
 
 

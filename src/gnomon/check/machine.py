@@ -77,7 +77,7 @@ class Machine:
         words = scenario.arena.words
         self.initial = words.copy()
         self.map = np.full(len(words), -1, np.int32)
-        self.memory, self.origin, self.mask, self.address_of = (np.zeros(slots, np.int64) for _ in range(4))
+        self.memory, self.origin, self.address_of = (np.zeros(slots, np.int64) for _ in range(3))
         self.significant = np.full(len(words), -1, np.int64)
         for at, bits in scenario.significant.items():
             if at not in whole:
@@ -88,6 +88,7 @@ class Machine:
         if visible is not None:
             self.guard[:] = EVERYTHING
             self.guard[list(visible)] = 0
+        self.narrowed = self.guard.copy()
         self.lock_words = np.zeros(64, np.int64)
         self.lock_words[: len(no_locks)] = no_locks
         self.classes = programs(scenario)
@@ -95,8 +96,8 @@ class Machine:
         self.roles = np.array([t if self.single[t] else c for t, c in enumerate(self.classes)], np.int64)
         self.context = np.zeros(len(FIELDS), np.int64)
         pointers = {"map": self.map, "initial": self.initial, "memory": self.memory, "origin": self.origin, "address_of": self.address_of}
-        pointers |= {"mask": self.mask, "significant": self.significant}
-        pointers |= {"journal": self.journal, "blocks": self.blocks, "guard": self.guard, "lock_words": self.lock_words}
+        pointers |= {"significant": self.significant, "journal": self.journal, "blocks": self.blocks, "guard": self.guard, "narrowed": self.narrowed}
+        pointers |= {"lock_words": self.lock_words}
         for name, array in pointers.items():
             self[name] = array.ctypes.data
         self["words"], self["slot_limit"], self["stride"], self["threads"] = len(words), slots, self.stride, self.threads
@@ -116,14 +117,14 @@ class Machine:
     def allocate(self, address: int) -> None:
         """Give a word its slot before a step asks for one."""
         slot = self["slots"]
-        self.map[address], self.address_of[slot], self.mask[slot] = slot, address, self.significant[address]
+        self.map[address], self.address_of[slot] = slot, address
         self.memory[slot] = self.origin[slot] = self.initial[address]
         self["slots"] = slot + 1
 
     def widen(self) -> None:
         """Room for twice as many slots."""
         limit = 2 * self["slot_limit"]
-        for name in ("memory", "origin", "mask", "address_of"):
+        for name in ("memory", "origin", "address_of"):
             array = np.concatenate([getattr(self, name), np.zeros(limit // 2, np.int64)])
             setattr(self, name, array)
             self[name] = array.ctypes.data

@@ -1,7 +1,8 @@
 """run: one search under fixed assumptions: levels, workers, the tables they share, and what makes it stop.
 
-While workers run, only the visited table, the locksets of words and what is learned of futures change under their hands. All else that
-is shared (numbers of words and locks, the size of the table) changes while they rest.
+While workers run, only the visited table changes under their hands. All else that is shared (numbers of words and locks, the size of
+the table) changes while they rest; the locksets of words and what is known of futures only between levels, so that which states a level
+has does not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from gnomon.check import search
 from gnomon.check.context import AT, MAX_LOCKS
-from gnomon.check.futures import Futures
+from gnomon.check.futures import Futures, carry_back, gather
 from gnomon.check.machine import Compiled, Machine
 from gnomon.check.scenario import Scenario
 from gnomon.check.search import F
@@ -69,6 +70,7 @@ class Run:
         self.written: list[tuple[np.ndarray, int, int]] = []  # of the next one
         self.levels: list[list[int]] = []  # how many states each worker had entered at the end of every level
         self.told = limits.began
+        self.unforeseen = self.broken = False
         machine.start()
         self.workers = [Worker(self, n, limits.workers) for n in range(limits.workers)]
         self._share_table()
@@ -154,6 +156,7 @@ class Run:
                 for worker in self.workers:
                     worker.put_aside()
                 self.levels.append([w["states"] for w in self.workers])
+                self._agree()
                 if any(w["found"] for w in self.workers):
                     return "again" if self._wrong() else ""
                 # only between levels, so that what is known by then does not depend on the number of workers
@@ -230,7 +233,33 @@ class Run:
 
     def _wrong(self) -> bool:
         """Whether steps relied on something that is not so."""
-        return any(w.field("broken") or (self.alone and w["learned"]) for w in self.workers)
+        return self.broken or (self.alone and self.unforeseen)
+
+    def _agree(self) -> None:
+        """All rest between levels: what each of them saw of locksets and futures is known to all from here on."""
+        self.broken |= any(w.field("broken") for w in self.workers)
+        if any(w.context[AT["narrows"]] for w in self.workers):
+            guard = self.machine.guard
+            left = guard.copy()
+            for worker in self.workers:
+                left &= worker.narrowed
+                worker.context[AT["narrows"]] = 0
+            self.broken |= bool(((left == 0) & (guard != 0)).any())
+            guard[:] = left
+            for worker in self.workers:
+                worker.narrowed[:] = left
+        if any(w["noted"] for w in self.workers):
+            futures, new = self.futures, 0
+            for worker in self.workers:
+                new |= gather(futures.learned, worker.space.noted) | gather(futures.watched, worker.space.looked)
+                worker.meta[F["noted"]] = 0
+            going = 1
+            while going:
+                going = 0
+                for worker in self.workers:
+                    going |= carry_back(futures.learned, worker.space.ways, worker["ways"], futures.half)
+                new |= going
+            self.unforeseen |= bool(new)
 
     def _stopped(self) -> str:
         limits = self.limits
@@ -264,17 +293,21 @@ class Run:
 
     def _larger_table(self) -> None:
         capacity = len(self.table) // 2
-        if self.states * 100 > capacity * 75:
+        if self.states * 100 > capacity * 75 or self._share(capacity) < self.workers[0].ahead:
             capacity += max(capacity // 2, 8192) if capacity < 1 << 20 else capacity // 2
             table, extra = np.zeros(2 * capacity, np.uint64), np.zeros(capacity if len(self.extra) else 0, np.uint32)
             rehash(self.table, table, capacity, self.extra, extra)
             self.table, self.extra = table, extra
         self._share_table()
 
+    def _share(self, capacity: int) -> int:
+        """States that each worker may still enter into a table of this capacity."""
+        return (capacity * 88 // 100 - self.states) // len(self.workers)
+
     def _share_table(self) -> None:
         """Tell the workers of the table, and how many states more each may enter."""
         capacity = len(self.table) // 2
-        left = (capacity * 88 // 100 - self.states) // len(self.workers)
+        left = self._share(capacity)
         for worker in self.workers:
             worker.space = worker.space._replace(table=self.table, extra=self.extra)
             worker.meta[F["capacity"]], worker.meta[F["budget"]] = capacity, worker["states"] + left

@@ -94,10 +94,6 @@ take:
   %places = call ptr @pointer_address_of(ptr %C)
   call void @word_set(ptr %places, i64 %next, i64 %address)
   call void @word_set(ptr %memory, i64 %next, i64 %first)
-  %all = call ptr @pointer_significant(ptr %C)
-  %bits = call i64 @word_get(ptr %all, i64 %address)
-  %masks = call ptr @pointer_mask(ptr %C)
-  call void @word_set(ptr %masks, i64 %next, i64 %bits)
   %origins = call ptr @pointer_origin(ptr %C)
   call void @word_set(ptr %origins, i64 %next, i64 %first)
   br label %write
@@ -116,6 +112,18 @@ write:
   br label %done
 done:
   ret void
+}
+
+; what a store of this value leaves in the word: bits that nobody looks at stay as they were, or equal states would differ in them
+define internal i64 @kept(ptr %C, i64 %address, i64 %value) alwaysinline {
+  %all = call ptr @pointer_significant(ptr %C)
+  %bits = call i64 @word_get(ptr %all, i64 %address)
+  %initial = call ptr @pointer_initial(ptr %C)
+  %before = call i64 @word_get(ptr %initial, i64 %address)
+  %differ = xor i64 %value, %before
+  %count = and i64 %differ, %bits
+  %left = xor i64 %before, %count
+  ret i64 %left
 }
 
 ; the value as the thread itself sees it: its newest buffered store, else memory
@@ -140,6 +148,16 @@ forward:
 memory:
   %value = call i64 @memory_get(ptr %C, i64 %address)
   ret i64 %value
+}
+
+; this worker's accesses leave the word these candidates; what all workers leave counts from the next level on
+define internal void @narrow(ptr %C, i64 %address, i64 %remains) noinline {
+  %narrowed = call ptr @pointer_narrowed(ptr %C)
+  call void @word_set(ptr %narrowed, i64 %address, i64 %remains)
+  %n = call i64 @field_narrows(ptr %C)
+  %n1 = add i64 %n, 1
+  call void @set_narrows(ptr %C, i64 %n1)
+  ret void
 }
 
 ; may this thread touch the word now? 0 visible to others, 2 invisible, 4 violation, 5 stop: it would be visible
@@ -202,16 +220,16 @@ guards:
   %hidden = icmp ne i64 %left, 0
   br i1 %hidden, label %invisible, label %visible
 invisible:
-  %fewer = icmp ne i64 %left, %candidates
+  %narrowed = call ptr @pointer_narrowed(ptr %C)
+  %before = call i64 @word_get(ptr %narrowed, i64 %address)
+  %remains = and i64 %before, %mine2
+  %fewer = icmp ne i64 %remains, %before
   br i1 %fewer, label %narrow, label %kept
 kept:
   ret i64 2
 narrow:
-  %cell = getelementptr i64, ptr %guard, i64 %address
-  %before = atomicrmw and ptr %cell, i64 %mine2 monotonic ; other workers narrow it too
-  %remains = and i64 %before, %mine2
-  %none = icmp eq i64 %remains, 0
-  br i1 %none, label %visible, label %kept
+  call void @narrow(ptr %C, i64 %address, i64 %remains)
+  ret i64 2
 visible:
   %peeks = icmp eq i64 %peek, 1
   %shown = icmp ne i64 %writes, 2
@@ -223,7 +241,7 @@ seen:
   %relied = icmp ne i64 %candidates, 0
   br i1 %relied, label %broke, label %fine
 broke:
-  call void @word_set(ptr %guard, i64 %address, i64 0)
+  call void @narrow(ptr %C, i64 %address, i64 0)
   %b = call i64 @field_broken(ptr %C)
   %b1 = add i64 %b, 1
   call void @set_broken(ptr %C, i64 %b1)
@@ -244,7 +262,7 @@ scan:
   ret i64 %status
 }
 
-define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %value) noinline {
+define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %stored) noinline {
   %may = call i64 @field_early(ptr %C)
   %held = call i64 @word_get(ptr %R, i64 3)
   %free = icmp eq i64 %held, 0
@@ -256,6 +274,7 @@ define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %va
 out:
   ret i64 %status
 go:
+  %value = call i64 @kept(ptr %C, i64 %address, i64 %stored)
   call void @set_value(ptr %C, i64 %value)
   %tso = call i64 @field_tso(ptr %C)
   %weak = icmp ne i64 %tso, 0
@@ -333,7 +352,8 @@ flip:
   %x = xor i64 %v, %a
   br label %store
 store:
-  %new = phi i64 [ %c, %cas ], [ %a, %swap ], [ %p, %plus ], [ %o, %set ], [ %n, %keep ], [ %x, %flip ]
+  %result = phi i64 [ %c, %cas ], [ %a, %swap ], [ %p, %plus ], [ %o, %set ], [ %n, %keep ], [ %x, %flip ]
+  %new = call i64 @kept(ptr %C, i64 %address, i64 %result)
   %changes = icmp ne i64 %new, %v
   br i1 %changes, label %write, label %done
 write:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gnomon.check.compiled import call, native, prefetch, publish
 from gnomon.check.context import ASLEEP, AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
-from gnomon.check.futures import FENCE, LOCAL, PUSH, WRITE, conflicts, fenced_later, learn
+from gnomon.check.futures import FENCE, LOCAL, PUSH, WRITE, conflicts, fenced_later, note
 from gnomon.check.record import exchange, longest, pack, unpack
 from gnomon.check.visited import ZERO, change, enter, key, mix, place
 
@@ -39,7 +39,8 @@ FIELDS = (
     "limit",  # transitions after which to look at the clock
     "edges",  # edges recorded, when progress is asked for
     "expanded",  # states expanded, when progress is asked for
-    "learned",  # facts that were not foreseen, see futures.py
+    "noted",  # facts that this worker did not know, see futures.py
+    "ways",  # … and pairs of program counters among them
     "keyed",  # slots whose keys are computed
     "found",  # 0, or 1 + kind of the violation found so far that comes first in the order of report() …
     "detail",  # … property or code of the violation
@@ -64,11 +65,11 @@ FIELDS = (
     "forever",  # bits of threads that need not come to an end
 )
 F = {name: i for i, name in enumerate(FIELDS)}
-(CURSOR, END, TAIL, CODE, STATES, TRANSITIONS, STEPS, ENDS, STOP, CAPACITY, BUDGET, LIMIT, EDGES, EXPANDED, LEARNED, KEYED) = range(16)
-(FOUND, DETAIL, FIRST, SECOND, PARENT, ACTION, KIND, TOUCHED, FENCED) = range(16, 25)
-(WORKER, WORKERS, THREADS, ALWAYS, ATEND, BROAD, ALONE, ROWS, HALF, FOLLOW, FOREVER) = range(25, 36)
+(CURSOR, END, TAIL, CODE, STATES, TRANSITIONS, STEPS, ENDS, STOP, CAPACITY, BUDGET, LIMIT, EDGES, EXPANDED, NOTED, WAYS, KEYED) = range(17)
+(FOUND, DETAIL, FIRST, SECOND, PARENT, ACTION, KIND, TOUCHED, FENCED) = range(17, 26)
+(WORKER, WORKERS, THREADS, ALWAYS, ATEND, BROAD, ALONE, ROWS, HALF, FOLLOW, FOREVER) = range(26, 37)
 
-DONE, GO_ON, TABLE_FULL, TAIL_FULL, SLOTS_FULL, STATES_FULL, EDGES_FULL, ENDS_FULL, STOPPED = range(9)
+DONE, GO_ON, TABLE_FULL, TAIL_FULL, SLOTS_FULL, STATES_FULL, EDGES_FULL, WAYS_FULL, ENDS_FULL, STOPPED = range(10)
 BY_PROPERTY, BY_DEADLOCK, BY_STEP = range(3)
 """Kinds of violation, in the order in which they are preferred: the first two are one step shorter."""
 MERGE_LIMIT = 512
@@ -82,8 +83,8 @@ RING = 6
 
 Space = namedtuple(
     "Space",
-    "context blocks memory bits journal origin mask address_of block_keys slot_keys classes single starts saved order thread_mix "
-    "kinds rank index learned watched deltas staged rows stop current following table extra parents actions edges edge_ends enabled "
+    "context blocks memory bits journal origin address_of block_keys slot_keys classes single starts saved order thread_mix "
+    "kinds rank index learned watched noted looked went ways deltas staged rows stop current following table extra parents actions edges edge_ends enabled "
     "expanded ends",
 )
 """Everything a worker works on: arrays."""
@@ -142,7 +143,7 @@ def advance(step, C, R, base, at, thread, kinds, meta):
 
 
 @native
-def observe(step, C, R, r, at, observer, start, index, watched, meta):
+def observe(step, C, R, r, at, observer, start, index, looked, meta):
     """Run an observer's kernel to its end in the present state. Returns 1 if its property holds."""
     base = r + observer * C[STRIDE]
     R[base] = start
@@ -154,9 +155,9 @@ def observe(step, C, R, r, at, observer, start, index, watched, meta):
             return 0
         if status == VISIBLE and C[PEEK] == 0:
             bit = np.int64(index[C[ADDRESS]])
-            if bit >= 0 and watched[bit >> 6] & np.int64(1) << (bit & 63) == 0:
-                watched[bit >> 6] |= np.int64(1) << (bit & 63)
-                meta[LEARNED] += 1
+            if bit >= 0 and looked[bit >> 6] & np.int64(1) << (bit & 63) == 0:
+                looked[bit >> 6] |= np.int64(1) << (bit & 63)
+                meta[NOTED] += 1
     return C[VALUE] != 0
 
 
@@ -250,7 +251,7 @@ def canonical_order(threads, R, r, stride, block_keys, classes, single, order, t
 @native
 def expand(step, drain, s, meta):
     """Expand records until the piece ends or something has to be done first. The reason is meta.stop."""
-    C, R, M, bits, journal, origin, mask = s.context, s.blocks, s.memory, s.bits, s.journal, s.origin, s.mask
+    C, R, M, bits, journal, origin = s.context, s.blocks, s.memory, s.bits, s.journal, s.origin
     block_keys, slot_keys, classes, single, saved, kinds, rank = s.block_keys, s.slot_keys, s.classes, s.single, s.saved, s.kinds, s.rank
     deltas, staged, rows, order, thread_mix, stop = s.deltas, s.staged, s.rows, s.order, s.thread_mix, s.stop
     at = C.ctypes.data
@@ -279,6 +280,8 @@ def expand(step, drain, s, meta):
             meta[STOP] = TAIL_FULL
         elif meta[FOLLOW] and (meta[EDGES] + ahead > len(s.edges) or meta[EXPANDED] + RING + 1 > len(s.edge_ends)):
             meta[STOP] = EDGES_FULL
+        elif 2 * (meta[WAYS] + successors_room) > len(s.ways):
+            meta[STOP] = WAYS_FULL
         elif len(s.ends) and (meta[ENDS] + 1) * C[SLOT_LIMIT] > len(s.ends):
             meta[STOP] = ENDS_FULL
         if meta[STOP] != DONE:
@@ -303,7 +306,7 @@ def expand(step, drain, s, meta):
         wrong = -1
         for observer in range(meta[ALWAYS]):
             C[PEEK] = 0
-            if wrong < 0 and observe(step, C, R, r, at, threads + observer, s.starts[observer], s.index, s.watched, meta) == 0:
+            if wrong < 0 and observe(step, C, R, r, at, threads + observer, s.starts[observer], s.index, s.looked, meta) == 0:
                 wrong = observer
             while C[JOURNALED] > 0:
                 C[JOURNALED] -= 1
@@ -365,10 +368,11 @@ def expand(step, drain, s, meta):
                         fanout = C[FANOUT]
                         if status != BLOCKED and status != VIOLATED and C[FULL] == 0 and meta[HALF]:
                             kind = meta[KIND]
-                            meta[LEARNED] += learn(
+                            new, meta[WAYS] = note(
                                 kind, meta[TOUCHED], meta[FENCED], before, R[base], classes[thread], R, base, meta[ROWS], meta[HALF],
-                                s.learned, s.index,
+                                s.noted, s.went, s.ways, meta[WAYS], s.index,
                             )  # fmt: skip
+                            meta[NOTED] += new
                             if kind == PUSH and R[base + 3] != saved[3]:
                                 kind = WRITE  # gives a lock back: not alone while others may try it, or that they share it stays unseen
                             if commutes:
@@ -428,8 +432,7 @@ def expand(step, drain, s, meta):
                         slot, old = journal[2 * j], journal[2 * j + 1]
                         now = M[m + slot]
                         if now != old:
-                            kept, start = mask[slot], origin[slot]
-                            was, gets = (old ^ start) & kept, (now ^ start) & kept
+                            was, gets = old ^ origin[slot], now ^ origin[slot]
                             x ^= change(slot_keys[2 * slot], was, gets)
                             y ^= change(slot_keys[2 * slot + 1], was, gets)
                             deltas[end], deltas[end + 1] = words + slot, now
@@ -472,7 +475,7 @@ def expand(step, drain, s, meta):
                     for observer in range(meta[ATEND]):
                         C[PEEK] = 2
                         which = meta[ALWAYS] + observer
-                        if observe(step, C, R, r, at, threads + which, s.starts[which], s.index, s.watched, meta) == 0:
+                        if observe(step, C, R, r, at, threads + which, s.starts[which], s.index, s.looked, meta) == 0:
                             report(meta, BY_PROPERTY, which, np.int64(first), np.int64(second), code, -1)
                         while C[JOURNALED] > 0:
                             C[JOURNALED] -= 1

@@ -30,7 +30,8 @@ class Worker:
         observers = len(scenario.always_properties) + len(scenario.end_properties)
         words, room = threads * stride, threads * (CHOICES + 1)
         self.words = words
-        self.piece_words = PIECE + (RING + 1) * room * longest(words, slots)
+        self.ahead = (RING + 1) * room  # states that the search wants room for before it takes up another one
+        self.piece_words = PIECE + self.ahead * longest(words, slots)
         follow = int(self.follow)
         self.context = machine.context.copy()
         keys = np.array([key(k) for k in range(2 * words)], np.uint64)
@@ -42,7 +43,6 @@ class Worker:
             bits=np.zeros(RING * ((words + 63) // 64 + (slots + 63) // 64), np.int64),
             journal=np.zeros(2 * JOURNAL, np.int64),
             origin=machine.origin,
-            mask=machine.mask,
             address_of=machine.address_of,
             block_keys=keys,
             slot_keys=np.zeros(2 * slots, np.uint64),
@@ -57,6 +57,10 @@ class Worker:
             index=futures.index,
             learned=futures.learned,
             watched=futures.watched,
+            noted=np.zeros_like(futures.learned),
+            looked=np.zeros_like(futures.watched),
+            went=np.zeros(futures.classes * futures.rows * ((futures.rows + 63) // 64), np.int64),
+            ways=np.zeros(4096, np.int64),
             deltas=np.empty(RING * room * search.delta_room(words), np.int64),
             staged=np.zeros(5 * RING * room, np.int64),
             rows=np.zeros(4 * RING, np.int64),
@@ -74,6 +78,8 @@ class Worker:
             ends=np.zeros(64 * slots if run.outcomes else 0, np.int64),
         )
         self.context[AT["journal"]] = self.space.journal.ctypes.data
+        self.narrowed = machine.guard.copy()
+        self.context[AT["narrowed"]] = self.narrowed.ctypes.data
         meta[F["worker"]], meta[F["workers"]], meta[F["threads"]] = number, workers, threads
         meta[F["always"]], meta[F["at_end"]] = len(scenario.always_properties), len(scenario.end_properties)
         meta[F["broad"]], meta[F["alone"]] = int(run.compiled.barriers) << 1 | int(run.compiled.sleeps), int(run.alone)
@@ -137,7 +143,7 @@ class Worker:
             stop = int(meta[F["stop"]])
             if stop == search.TAIL_FULL:
                 self.put_aside()
-            elif stop in (search.STATES_FULL, search.EDGES_FULL, search.ENDS_FULL):
+            elif stop in (search.STATES_FULL, search.EDGES_FULL, search.WAYS_FULL, search.ENDS_FULL):
                 self._grow(stop)
             elif stop != search.DONE:
                 return stop
@@ -162,6 +168,8 @@ class Worker:
             space = space._replace(
                 edges=longer(space.edges, self["edges"]), **{name: longer(getattr(space, name), self["expanded"]) for name in names}
             )
+        elif stop == search.WAYS_FULL:
+            space = space._replace(ways=longer(space.ways, 2 * self["ways"]))
         else:
             space = space._replace(ends=longer(space.ends, self["ends"] * self.field("slot_limit"), 4))
         self.space = space
@@ -181,13 +189,12 @@ class Worker:
             memory=np.zeros(RING * limit, np.int64),
             bits=np.zeros(RING * ((self.words + 63) // 64 + (limit + 63) // 64), np.int64),
             origin=machine.origin,
-            mask=machine.mask,
             address_of=machine.address_of,
             slot_keys=slot_keys,
             ends=ends,
         )
-        self.piece_words = PIECE + (RING + 1) * machine.threads * (CHOICES + 1) * longest(self.words, limit)
-        for name in ("origin", "mask", "address_of", "slot_limit"):
+        self.piece_words = PIECE + self.ahead * longest(self.words, limit)
+        for name in ("origin", "address_of", "slot_limit"):
             self.context[AT[name]] = machine.context[AT[name]]
 
     def same_numbers(self, machine) -> None:
