@@ -55,15 +55,14 @@ class Replay:
         return self.events
 
     def _standing(self) -> tuple:
-        """Where every thread is, what waits in store buffers, and memory, as far as the scenario says that it matters."""
+        """Where every thread is, what waits in store buffers, and what memory has changed."""
         machine = self.machine
-        mask = machine.significant
-        buffers = [[(at, value & int(mask[at])) for at, value in machine.buffered(t)] for t in range(machine.threads)]
+        buffers = [machine.buffered(t) for t in range(machine.threads)]
         slots = machine["slots"]
-        memory = {int(at): int(v & mask[at]) for at, v in zip(machine.address_of[:slots], machine.memory[:slots], strict=True)}
-        before = {int(at): int(machine.initial[at] & mask[at]) for at in memory}
+        memory = dict(zip(machine.address_of[:slots].tolist(), machine.memory[:slots].tolist(), strict=True))
+        changed = {at: value for at, value in memory.items() if value != machine.initial[at]}
         places = [(machine.pc(t), machine.asleep(t)) for t in range(machine.threads)]
-        return places, buffers, {at: v for at, v in memory.items() if v != before[at]}
+        return places, buffers, changed
 
     def act(self, number: int, action: int) -> None:
         machine, thread = self.machine, (action & 31) >> 1
