@@ -10,8 +10,10 @@ from gnomon.check import worker as worker_module
 from gnomon.check.explore import explore
 from gnomon.check.litmus.parse import Litmus
 from gnomon.check.litmus.run import _compiled, build, layout, run
+from gnomon.check.machine import compile_scenario
 from gnomon.check.programs.treiber import treiber
 from gnomon.check.scenario import Scenario, call
+from gnomon.check.scenarios import catalog
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
 
@@ -188,3 +190,11 @@ def test_does_the_search_say_when_the_assumption_of_a_reduction_broke():
     scenario = random_program(0)
     result = explore(scenario, "sc")
     assert result.visible
+
+
+def test_has_a_proof_as_many_states_on_any_number_of_workers():
+    """On a scenario that learns of its words, locks and futures as it goes, and whose counters nobody looks at."""
+    scenario = catalog.build("harvest/two-vcpus")
+    compiled = compile_scenario(scenario)
+    found = [explore(scenario, "tso", workers=n, compiled=compiled) for n in (1, 2, 2, 3, 8)]
+    assert {(r.verdict, r.states, r.transitions) for r in found} == {("proved", found[0].states, found[0].transitions)}

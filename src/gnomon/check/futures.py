@@ -140,6 +140,17 @@ class Futures:
         self.learned = np.zeros(classes * self.rows * 2, np.int64)
         self.watched = np.zeros(1, np.int64)
 
+    def gather(self, noted: np.ndarray, looked: np.ndarray) -> bool:
+        """Add what somebody noted of threads and of observers. Returns whether anything was new."""
+        return bool(gather(self.learned, noted) | gather(self.watched, looked))
+
+    def carry_back(self, ways: list[np.ndarray]) -> bool:
+        """Let everything known count from wherever these ways, rows of pairs, begin. Returns whether anything was new."""
+        new = False
+        while any([carry_back(self.learned, pairs, len(pairs) // 2, self.half) for pairs in ways]):
+            new = True
+        return new
+
     def number(self, visible) -> None:
         """Give the words that several threads touch their bits, keeping what was learned of them."""
         visible = sorted(visible)

@@ -96,8 +96,8 @@ class Machine:
         self.roles = np.array([t if self.single[t] else c for t, c in enumerate(self.classes)], np.int64)
         self.context = np.zeros(len(FIELDS), np.int64)
         pointers = {"map": self.map, "initial": self.initial, "memory": self.memory, "origin": self.origin, "address_of": self.address_of}
-        pointers |= {"significant": self.significant, "journal": self.journal, "blocks": self.blocks, "guard": self.guard, "narrowed": self.narrowed}
-        pointers |= {"lock_words": self.lock_words}
+        pointers |= {"significant": self.significant, "journal": self.journal, "blocks": self.blocks, "lock_words": self.lock_words}
+        pointers |= {"guard": self.guard, "narrowed": self.narrowed}
         for name, array in pointers.items():
             self[name] = array.ctypes.data
         self["words"], self["slot_limit"], self["stride"], self["threads"] = len(words), slots, self.stride, self.threads

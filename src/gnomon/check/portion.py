@@ -75,10 +75,10 @@ class Learned:
     guards: np.ndarray
     learned: np.ndarray | None  # None: nothing new
     watched: np.ndarray | None
+    ways: np.ndarray  # pairs of program counters, see futures.py
     broken: bool
     overlap: int
     buffer_full: bool
-    facts: int
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ class Portion(Run):
         while self.waiting or worker["cursor"] < worker["end"]:
             self._by_one()
         worker.put_aside()
+        self._agree()
         learned = self._learned()
         parcels, owners = self._parcels(learned.slots)
         found = None
@@ -184,8 +185,8 @@ class Portion(Run):
             machine.guard[changed],
             futures.learned.copy() if more else None,
             futures.watched.copy() if seen else None,
-            any(w.field("broken") for w in self.workers),
+            self.workers[0].ways.copy(),
+            self.broken,
             self.overlap(),
             bool(self.any_field("buffer_full")),
-            self.total("learned"),
         )

@@ -16,7 +16,7 @@ import numpy as np
 
 from gnomon.check import search
 from gnomon.check.context import AT, MAX_LOCKS
-from gnomon.check.futures import Futures, carry_back, gather
+from gnomon.check.futures import Futures
 from gnomon.check.machine import Compiled, Machine
 from gnomon.check.scenario import Scenario
 from gnomon.check.search import F
@@ -249,17 +249,10 @@ class Run:
             for worker in self.workers:
                 worker.narrowed[:] = left
         if any(w["noted"] for w in self.workers):
-            futures, new = self.futures, 0
             for worker in self.workers:
-                new |= gather(futures.learned, worker.space.noted) | gather(futures.watched, worker.space.looked)
+                self.unforeseen |= self.futures.gather(worker.space.noted, worker.space.looked)
                 worker.meta[F["noted"]] = 0
-            going = 1
-            while going:
-                going = 0
-                for worker in self.workers:
-                    going |= carry_back(futures.learned, worker.space.ways, worker["ways"], futures.half)
-                new |= going
-            self.unforeseen |= bool(new)
+            self.unforeseen |= self.futures.carry_back([worker.ways for worker in self.workers])
 
     def _stopped(self) -> str:
         limits = self.limits

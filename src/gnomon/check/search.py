@@ -84,8 +84,8 @@ RING = 6
 Space = namedtuple(
     "Space",
     "context blocks memory bits journal origin address_of block_keys slot_keys classes single starts saved order thread_mix "
-    "kinds rank index learned watched noted looked went ways deltas staged rows stop current following table extra parents actions edges edge_ends enabled "
-    "expanded ends",
+    "kinds rank index learned watched noted looked went ways deltas staged rows stop current following table extra parents actions "
+    "edges edge_ends enabled expanded ends",
 )
 """Everything a worker works on: arrays."""
 

@@ -148,6 +148,11 @@ class Worker:
             elif stop != search.DONE:
                 return stop
 
+    @property
+    def ways(self) -> np.ndarray:
+        """The pairs of program counters between which this worker saw a thread go, one after another."""
+        return self.space.ways[: 2 * self["ways"]]
+
     def put_aside(self) -> None:
         """Hand in the piece of the next level that is being written."""
         meta, following = self.meta, self.space.following

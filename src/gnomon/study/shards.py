@@ -57,8 +57,9 @@ class ShardedRun:
         self.parcels: dict[int, list[Parcel]] = {}  # what is on its way to each shard
         self.levels: list[list[int]] = []  # how many states each shard had entered at the end of every level
         self.counts = {"transitions": 0, "steps": 0, "ends": 0}
-        self.facts = self.overlaps = 0
-        self.broken = self.full = False
+        self.ways: set[tuple[int, int]] = set()
+        self.overlaps = 0
+        self.unforeseen = self.broken = self.full = False
         self.found: tuple[int, ...] | None = None
         self.values: set[tuple[int, ...]] = set()
         self.tables: dict[int, int] = {}  # bytes of each shard's table
@@ -153,7 +154,7 @@ class ShardedRun:
         self.parcels = {where: [wrap(piece[:end], np.array([NOBODY << 8], np.int64), self.machine["slots"], ())]}
 
     def _wrong(self) -> bool:
-        return self.broken or (self.alone and self.facts > 0)
+        return self.broken or (self.alone and self.unforeseen)
 
     def _level(self, expand: bool) -> None:
         """Enter what is on its way, and expand it."""
@@ -178,7 +179,7 @@ class ShardedRun:
 
     def _gather(self, answers: list[Expanded]) -> None:
         """Put together what the portions of a level found and learned."""
-        assumed = self.machine.guard.copy()
+        assumed, known = self.machine.guard.copy(), len(self.ways)
         for expanded in answers:
             for name in self.counts:
                 self.counts[name] += getattr(expanded, name)
@@ -190,6 +191,8 @@ class ShardedRun:
                 self.parcels.setdefault(shard, []).append(parcel)
             if expanded.edges is not None:
                 self.loose.append(expanded.edges)
+        if self.unforeseen or len(self.ways) > known:
+            self.unforeseen |= self.futures.carry_back([np.array(sorted(self.ways), np.int64).reshape(-1)])
         # a word that no lock guards is visible: whoever took it for guarded, as it was when the level began, was wrong
         self.broken |= bool(((assumed != 0) & (self.machine.guard == 0)).any())
 
@@ -203,13 +206,13 @@ class ShardedRun:
         machine.significant[list(learned.significant)] = -1
         machine.guard[learned.guarded] &= learned.guards
         if learned.learned is not None:
-            futures.learned |= learned.learned
+            self.unforeseen |= futures.gather(learned.learned, futures.watched)
         if learned.watched is not None:
-            futures.watched |= learned.watched
+            self.unforeseen |= futures.gather(futures.learned, learned.watched)
+        self.ways.update(map(tuple, learned.ways.reshape(-1, 2).tolist()))
         self.broken |= learned.broken
         self.full |= learned.buffer_full
         self.overlaps |= learned.overlap
-        self.facts += learned.facts
 
     def _assumed(self) -> Assumed:
         """What the next level goes by."""
