@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 
 from gnomon.check.explore import explore
 from gnomon.check.machine import compile_scenario
+from gnomon.check.oracle import choose
+from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.catalog import build
 from gnomon.check.shard import Shard, owner, renumber, wrap
 from gnomon.check.timeline import Timeline
 from gnomon.errors import GnomonError
+from gnomon.lang import kernel
+from gnomon.lang.atomics import read_once, write_once
 from gnomon.study import shard_fleet, shard_task
 from gnomon.study.shards import MOST_SHARDS, explore_sharded
 
@@ -23,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 random_kernels = importlib.import_module("tests.check.random_kernels")
 explore_module = importlib.import_module("gnomon.check.explore")
 
+SHARED, PRIVATE = 128, 136
 PROGRESS, PLAIN = "mmu/handshake", "tutorial/treiber"  # with and without edges of the state graph
 SAME = ("verdict", "property", "states", "transitions", "steps", "ends", "outcomes", "reason")
 
@@ -81,6 +86,36 @@ def test_do_random_programs_get_the_same_verdict(batch, model, monkeypatch):
                 Timeline(made, many).confirm()
             else:
                 assert facts(many) == facts(one), (seed, how)
+
+
+@kernel
+def choose_one(m):
+    """Say which of two threads may touch the word."""
+    write_once(m, SHARED, choose(2) + 1)
+    return 0
+
+
+@kernel
+def touch_if_chosen(m, mine):
+    """Touch a word that the other thread touches in another order of steps only."""
+    if read_once(m, SHARED) == mine:
+        write_once(m, PRIVATE, mine)
+        write_once(m, PRIVATE, mine + read_once(m, PRIVATE))
+    return 0
+
+
+def test_is_a_word_shared_that_one_thread_touches_here_and_another_there(monkeypatch):
+    """Each of two portions of a level believes that the word is its thread's alone: together they know better."""
+    made = Scenario("here and there", words=512)
+    made.shared = [SHARED]  # or the search begins anew on account of this one
+    made.thread("chooses", call(choose_one))
+    for n in (1, 2):
+        made.thread(f"t{n}", call(touch_if_chosen, n))
+    monkeypatch.setattr(explore_module, "PATIENCE", 1 << 30)
+    monkeypatch.setattr(shard_task, "_build", lambda asked: (made, compile_scenario(made)))
+    one = explore(made, "sc", workers=1, partial_order=False)
+    many = explore_sharded(FakeCluster(8), "here and there", made, "sc", shards=64, partial_order=False)
+    assert PRIVATE in one.visible and many.visible == one.visible and facts(many) == facts(one)
 
 
 @settings(max_examples=12)

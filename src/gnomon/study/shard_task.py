@@ -1,8 +1,8 @@
 """shard_task: what a worker does for a sharded exploration: enter what has come for some shards, expand what was new there.
 
 A task depends on what it is given and on nothing that this worker alone knows. The worker keeps the tables of shards it has had, as a
-cache: where a table is not the one that the task is about, the answer is Missing, and the same task comes again with the shard's log.
-A task that is done again, here or elsewhere, gives the same answer.
+cache: where a table has not just the states that the task is about, the answer is Missing, and the same task comes again with the shard's
+log. A task that is done again, here or elsewhere, gives the same answer.
 """
 
 from __future__ import annotations
@@ -85,9 +85,6 @@ class Done:
 @dataclass
 class _Held:
     shard: Shard
-    level: int = -1  # that was entered last …
-    before: int = 0  # … and how many states there were before it
-    fresh: Fresh | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -98,11 +95,10 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Level:
-    """One level of one search."""
+    """What the tasks of one level have in common."""
 
     run: str
     asked: Asked
-    number: int
     expand: bool  # else only enter
 
 
@@ -122,7 +118,7 @@ def work(level: Level, assumed: Assumed, turns: tuple[Turn, ...]) -> Done | Miss
             held.append(shards.setdefault(turn.shard, _Held(Shard(scenario.progress))))
     portion = Portion(scenario, compiled, assumed)
     blocks = (portion.machine.threads * portion.machine.stride + 63) // 64
-    fresh = [_enter(mine, turn, level.number, list(assumed.slots), blocks) for turn, mine in zip(turns, held, strict=True)]
+    fresh = [_enter(mine, turn, list(assumed.slots), blocks) for turn, mine in zip(turns, held, strict=True)]
     if None in fresh:
         return Missing()
     entered = tuple(
@@ -137,19 +133,14 @@ def work(level: Level, assumed: Assumed, turns: tuple[Turn, ...]) -> Done | Miss
     return Done(entered, expanded)
 
 
-def _enter(held: _Held, turn: Turn, level: int, slots: list[int], blocks: int) -> Fresh | None:
-    """What is new in the shard at this level; None where the shard here is another one, and there is no log to make it from."""
+def _enter(held: _Held, turn: Turn, slots: list[int], blocks: int) -> Fresh | None:
+    """What is new in the shard; None where the shard here has seen more or less than it should, and there is no log to make it from."""
     with held.lock:
-        if held.level == level and held.before == turn.count:
-            return held.fresh  # entered before, by the same task
         if held.shard.count != turn.count:
             if turn.log is None:
                 return None
             held.shard.restore(turn.log)
-        held.level = -1
-        held.fresh = held.shard.enter(list(turn.parcels), slots, blocks)
-        held.level, held.before = level, turn.count
-        return held.fresh
+        return held.shard.enter(list(turn.parcels), slots, blocks)
 
 
 def _scenario(asked: Asked) -> tuple[Scenario | None, Compiled | None]:

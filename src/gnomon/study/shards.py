@@ -165,7 +165,7 @@ class ShardedRun:
             log = self.log
             return tuple(Turn(s, log.counts[s], tuple(parcels[s]), log.fingerprints(s) if logs else None) for s in shards)
 
-        level = Level(self.name, self.asked, len(self.levels), expand)
+        level = Level(self.name, self.asked, expand)
         answers = Work(self.fleet, level, self._assumed(), turns, self._look, self._number).do(sizes)
         numbers = {}
         for entered in (entered for done in answers for entered in done.entered):
