@@ -181,11 +181,15 @@ def test_does_ctrl_c_keep_what_was_found(monkeypatch):
 
 
 def test_does_ctrl_c_reach_a_search_of_two_workers():
-    scenario = treiber(4, bare=True)
-    explore(scenario, "sc", max_states=10, workers=2)  # compiled by now
-    timer = threading.Timer(1.0, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
-    timer.start()
-    result = explore(scenario, "sc", reduce=False, workers=2, memory=16 << 30)
+    timers = []
+
+    def later(*_):
+        """Once it searches, and not in the instant in which it says so."""
+        if not timers:
+            timers.append(threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)))
+            timers[0].start()
+
+    result = explore(treiber(4, bare=True), "sc", reduce=False, workers=2, memory=16 << 30, progress=later)
     assert result.verdict == "bounded" and result.reason == "interrupted" and result.states > 0
 
 

@@ -56,6 +56,12 @@ class Gnomon:
         process = self.start("receive", "127.0.0.1:0", "--json", "--timeout", "2s", *more)
         return process, process.until("listening")["address"]
 
+    def lasting(self, ms: int) -> int:
+        """`ms` for a guest that must not end before a few commands did; more where commands take long to start."""
+        began = time.monotonic()
+        self("ps")
+        return max(ms, int(8000 * (time.monotonic() - began)))
+
     def states(self) -> dict[str, str]:
         return {m["name"]: m["state"] for m in msgspec.json.decode(self("ps", "--json").stdout)}
 

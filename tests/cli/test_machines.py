@@ -56,7 +56,7 @@ def test_does_a_guest_move_between_processes_and_finish_there(gnomon):
     there, address = gnomon.receive("--name", "there")
     assert gnomon.states() == {"there": "waiting"}
     assert b"there has no guest yet" in gnomon("pause", "there").stderr
-    here = gnomon.run("vm1", append="pages=200 ms=3000 rate=2000")
+    here = gnomon.run("vm1", append=f"pages=200 ms={gnomon.lasting(3000)} rate=2000")
     moved = gnomon("migrate", "vm1", address)
     assert moved.returncode == 0, moved.stderr
     text = moved.stdout.decode()
@@ -68,7 +68,7 @@ def test_does_a_guest_move_between_processes_and_finish_there(gnomon):
     received = there.until("received")
     assert (str(received["pages"]), received["digest"]) == (pages, digest)
     assert gnomon.states() == {"there": "running"}
-    assert there.end() == 0
+    assert there.end(60) == 0
     assert there.text().endswith("fake: PASS\n")
 
 

@@ -107,7 +107,7 @@ def test_does_l_turn_the_dirty_log_on_and_the_sparkline_rise(here):
 
 
 def test_does_it_survive_the_machines_end_and_find_the_next_of_that_name(here):
-    first = here.run("vm1", append="pages=50 ms=2500 rate=1000")
+    first = here.run("vm1", append=f"pages=50 ms={here.lasting(2500)} rate=1000")
     app = Top("vm1", interval=0.1)
 
     async def script(pilot):

@@ -55,7 +55,7 @@ def test_does_a_view_have_what_a_screen_shows(here):
 
 
 def test_is_a_viewer_told_how_the_machine_ended(here):
-    here.run("vm1", append="pages=50 ms=1500 rate=1000")
+    here.run("vm1", append=f"pages=50 ms={here.lasting(1500)} rate=1000")
     assert control.ask("vm1", "watch", {"interval": 0.1}, on_event=lambda _: None, timeout=20) == {"event": "exit", "code": 0}
     here.run("vm2")
     told = []
