@@ -1,11 +1,40 @@
 """Kernels that exercise every operation of the dialect, for the differential tests of lowering."""
 
+from gnomon.hart import opcode as OPCODE
 from gnomon.lang import kernel, record
-from gnomon.lang.arith import ctz, mul, mulhu, popcount, sar, sdiv, sext32, shl, shr, udiv, ult, urem, wrap, zext32
+from gnomon.lang.arith import ctz, mul, mulh, mulhsu, mulhu, popcount, sar, sdiv, sext32, shl, shr, udiv, ult, urem, wrap, zext32
 from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_and, fetch_or, load_acquire, mb, read_once, store_release, write_once, xchg
-from gnomon.lang.guest_memory import amo_xor64, load64, store64
+from gnomon.lang.guest_memory import (
+    amo_add32,
+    amo_and32,
+    amo_max32,
+    amo_max64,
+    amo_maxu32,
+    amo_maxu64,
+    amo_min32,
+    amo_min64,
+    amo_minu32,
+    amo_minu64,
+    amo_or32,
+    amo_swap32,
+    amo_xor32,
+    amo_xor64,
+    cmpxchg_guest32,
+    fetch32,
+    load8,
+    load8s,
+    load16,
+    load16s,
+    load32,
+    load32s,
+    load64,
+    store8,
+    store16,
+    store32,
+    store64,
+)
 
-PAIR = record("CHECK_PAIR", "Two words and a row.", left=1, right=1, row=6)
+PAIR = record("CHECK_PAIR", "Two words and a row.", left=1, right=1, row=7)
 ROUNDS = 3
 BASE = 128
 
@@ -21,6 +50,7 @@ def mix(m, a, b):
     write_once(m, at + 4, sext32(a) ^ zext32(b) ^ popcount(a) ^ ctz(b))
     if b > 0:
         write_once(m, at + 5, sdiv(a, b) ^ urem(a, b) ^ udiv(a, b) ^ mulhu(a, b) ^ mul(a, b))
+        write_once(m, at + 6, mulh(a, b) ^ mulhsu(a, b) * 3 + mulhsu(b, a) * OPCODE.LD)
     return -a if a > -5 and a < 5 else 7
 
 
@@ -62,3 +92,27 @@ def nest(m, a, b):
     second = choose_side(m, b)
     store64(m, (BASE + PAIR.row + 2) << 3, first + second)
     return first ^ amo_xor64(m, BASE << 3, second)
+
+
+@kernel
+def narrow(m, a, b):
+    """Every access to a part of a word, at every place where it may lie."""
+    at = (BASE + PAIR.row) << 3
+    store64(m, at, a)
+    found = 0
+    for i in range(8):
+        store8(m, at + 8 + i, b + i)
+        found ^= load8(m, at + i) * 3 ^ load8s(m, at + 15 - i)
+    for i in range(0, 8, 2):
+        store16(m, at + 16 + i, a ^ i)
+        found = wrap(found * 5 + load16(m, at + i) - load16s(m, at + 8 + i) + fetch32(m, at + 4 + i))
+    for i in range(0, 8, 4):
+        store32(m, at + 24 + i, b - i)
+        found = wrap(found * 7 + load32(m, at + i) - load32s(m, at + 16 + i))
+        other = at + 8 + i
+        found ^= amo_add32(m, other, a) ^ amo_xor32(m, other, b) ^ amo_or32(m, other, a) ^ amo_and32(m, other, b | 7)
+        found = wrap(found * 3 + amo_min32(m, other, a) + amo_max32(m, other, b))
+        found = wrap(found * 3 + amo_minu32(m, other, b) + amo_maxu32(m, other, a))
+        found ^= cmpxchg_guest32(m, other, a, b) ^ cmpxchg_guest32(m, other, load32s(m, other), 77) ^ amo_swap32(m, other, wrap(a + b))
+    found ^= amo_min64(m, at, b) ^ amo_max64(m, at + 16, a)
+    return found ^ amo_minu64(m, at, b) ^ amo_maxu64(m, at + 16, a)

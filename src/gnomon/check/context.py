@@ -38,6 +38,8 @@ FIELDS = (
     "broken",  # how often something that steps had relied on turned out wrong: a word's lockset, a lock, significant bits
     "address",  # of the last access
     "value",  # its result, or the value stored
+    "bytes",  # of the last access to a part of a word: a bit each
+    "torn",  # 1 when what a thread sees of a word lies partly in its buffer, partly in memory
     "time",  # the time of a futex_wait(): 0 never comes, 1 may come and nothing counts on it, 2 comes for certain
     "timed",  # 1 when the last step was the end of a time that nothing counts on
     "fanout",  # choices of the last `choose`
@@ -68,7 +70,11 @@ VIOLATIONS = {
     2: "outside memory",
     3: "expectation",
     4: "use after free",
+    5: "misaligned access",
 }
+PART_SHIFT = 40
+ADDRESS_BITS = (1 << PART_SHIFT) - 1
+"""An address in a store buffer: the word, and from PART_SHIFT on the bytes of it that are stored, 0 for all of them."""
 READ_ONLY = 1 << 62
 """Lockset bit of words that no step writes."""
 ASLEEP, WOKEN, ASLEEP_SHIFT = 1 << 61, 1 << 60, 8

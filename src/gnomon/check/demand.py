@@ -6,7 +6,7 @@ operations whose low bits depend on low bits only (a counter that is read, incre
 
 from __future__ import annotations
 
-from gnomon.check.form import LOCKED, Function, Op, Operand, Program
+from gnomon.check.form import LOCKED, PART, Function, Op, Operand, Program
 
 ALL = (1 << 64) - 1
 LOW_CLOSED = ("add", "sub", "mul", "and", "or", "xor")
@@ -52,8 +52,8 @@ def demanded(program: Program) -> dict[int, int]:
     for function in program.functions:
         for block in function.blocks.values():
             for op in block.ops:
-                if op.kind == "read" or op.kind in LOCKED:
-                    bits = ALL if op.kind == "cmpxchg" else wanted.get((function, op.dest), 0)
+                if op.kind in ("read", "read_part") or op.kind in LOCKED:
+                    bits = ALL if op.kind == "cmpxchg" or op.kind in PART else wanted.get((function, op.dest), 0)
                     found[id(op)] = bits - (1 << 64) if bits >> 63 else bits
                 elif op.kind == "futex_wait":
                     found[id(op)] = 0xFFFFFFFF

@@ -6,7 +6,7 @@ pc, clears the registers that are dead there, and returns what it was (context.p
 
 from __future__ import annotations
 
-from gnomon.check.form import LOCKED, Function, Op, Operand, Program
+from gnomon.check.form import LOCKED_WORD, Function, Op, Operand, Program
 from gnomon.check.layout import Layout, Point
 from gnomon.check.machine_words import llvm
 from gnomon.check.runtime import runtime
@@ -153,8 +153,12 @@ class _Emitter:
         args = ", ".join(f"i64 {self._read(function, a)}" for a in op.args)
         thread = "ptr %C, ptr %R, i64 %thread"
         match op.kind:
-            case "read" | "write":
+            case "read" | "read_part":
                 call = f"@do_{op.kind}({thread}, {args})"
+            case "write":
+                call = f"@do_write({thread}, {args.replace(', ', ', i64 0, ')})"
+            case "write_part":
+                call = f"@do_write({thread}, {args})"
             case "mb" | "membarrier":
                 call = f"@do_{op.kind}({thread})"
             case "futex_wait" | "futex_wake":
@@ -162,8 +166,12 @@ class _Emitter:
             case "choose":
                 call = f"@do_choose(ptr %C, {args})"
             case _:
-                third = "" if op.kind == "cmpxchg" else ", i64 0"
-                call = f"@do_locked({thread}, i64 {LOCKED.index(op.kind)}, {args}{third})"
+                half = op.kind.endswith("32")
+                kind = LOCKED_WORD.index(op.kind.removesuffix("32"))
+                first, _, values = args.partition(", ")
+                values = values if half else f"i64 0, {values}"
+                third = "" if op.kind.startswith("cmpxchg") else ", i64 0"
+                call = f"@do_locked({thread}, i64 {kind}, {first}, {values}{third})"
         status, done = self._fresh(), self._fresh()
         out(f"  {status} = call i64 {call}")
         out(f"  {done} = and i64 {status}, -3")
@@ -181,7 +189,7 @@ class _Emitter:
             out(f"  call void @looked(ptr %C, i64 {args.partition(',')[0].removeprefix('i64 ')}, i64 {self.demand[id(op)]})")
         if op.dest is not None:
             value = "0"
-            if op.kind not in ("write", "mb"):
+            if op.kind not in ("write", "write_part", "mb"):
                 value = self._fresh()
                 out(f"  {value} = call i64 @field_value(ptr %C)")
             self._write(function, op.dest, value)

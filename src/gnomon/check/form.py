@@ -15,10 +15,15 @@ Operand = int | str
 Place = tuple[str, int, str]
 """Where an operation comes from: file, line, name of the kernel."""
 
-LOCKED = ("cmpxchg", "xchg", "fetch_add", "fetch_or", "fetch_and", "fetch_xor", "note")
+_BITS = ("cmpxchg", "xchg", "fetch_add", "fetch_or", "fetch_and", "fetch_xor")
+LOCKED_WORD = (*_BITS, "note", "fetch_min", "fetch_max", "fetch_minu", "fetch_maxu")
+LOCKED_HALF = tuple(kind + "32" for kind in LOCKED_WORD if kind != "note")
+LOCKED = (*LOCKED_WORD, *LOCKED_HALF)
 """Accesses that reach memory at once. `note` is the observer's store: it does not wait for the store buffer, as the others do."""
+PART = ("read_part", "write_part", *LOCKED_HALF)
+"""Accesses to some bytes of a word: behind the address comes the set of these bytes, a bit each."""
 FUTEX = ("futex_wait", "futex_wake")
-POINTS = ("read", "write", *LOCKED, *FUTEX, "mb", "membarrier", "choose")
+POINTS = ("read", "write", "read_part", "write_part", *LOCKED, *FUTEX, "mb", "membarrier", "choose")
 """Operations at which the scheduler may switch. Their arguments: an address, then operands; `choose`: how many choices."""
 
 

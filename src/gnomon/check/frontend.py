@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from types import ModuleType
 
 from numba.core import ir
 from numba.core.compiler import run_frontend
@@ -40,7 +41,8 @@ IMMUTABLE = {
     operator.ixor: "xor",
 }
 IMMUTABLE |= {operator.ilshift: "shl", operator.irshift: "sar"}
-PURE = ("wrap", "sext32", "zext32", "shl", "shr", "sar", "ult", "mul", "mulh", "mulhu", "sdiv", "srem", "udiv", "urem", "ctz", "popcount")
+PURE = ("wrap", "sext32", "zext32", "shl", "shr", "sar", "ult", "ctz", "popcount")
+PURE += ("mul", "mulh", "mulhu", "mulhsu", "sdiv", "srem", "udiv", "urem")
 POINT_OF = {
     "read_once": "read",
     "load_acquire": "read",
@@ -53,16 +55,16 @@ POINT_OF = {
     "fetch_and": "fetch_and",
     "note": "note",
 }
-BYTE_ADDRESSED = {
-    "load64": "read",
-    "store64": "write",
-    "cmpxchg_guest64": "cmpxchg",
-    "amo_swap64": "xchg",
-    "amo_add64": "fetch_add",
-    "amo_or64": "fetch_or",
-    "amo_and64": "fetch_and",
-    "amo_xor64": "fetch_xor",
+BYTE_ADDRESSED = {f"load{bits}{s}": ("read", bits, bool(s)) for bits in (8, 16, 32, 64) for s in ("", "s")}
+BYTE_ADDRESSED |= {f"store{bits}": ("write", bits, False) for bits in (8, 16, 32, 64)}
+BYTE_ADDRESSED |= {f"cmpxchg_guest{bits}": ("cmpxchg", bits, True) for bits in (32, 64)}
+BYTE_ADDRESSED |= {f"amo_swap{bits}": ("xchg", bits, True) for bits in (32, 64)}
+BYTE_ADDRESSED |= {
+    f"amo_{name}{bits}": (f"fetch_{name}", bits, True)
+    for name in ("add", "or", "and", "xor", "min", "max", "minu", "maxu")
+    for bits in (32, 64)
 }
+"""Accesses by byte offset: what they do to the word or to a part of it, their bits, whether a part comes sign-extended."""
 NOTHING = ("rmb", "wmb", "barrier", "cpu_relax", "sched_yield", "monotonic_ns", "cpu_ticks")
 """Local and without effect here: TSO keeps loads and stores in order, the scheduler tries every order, and time stands still."""
 
@@ -136,9 +138,9 @@ class Frontend:
                 return self.static(value.name)
             case ir.Expr(op="getattr"):
                 layout = self.static(value.value.name)
-                if isinstance(layout, tuple) and isinstance(getattr(layout, value.attr, None), int):
-                    return getattr(layout, value.attr)
-                self.refuse(value.loc.line, f"only layout fields have a dot: .{value.attr}")
+                if isinstance(layout, tuple | ModuleType) and isinstance(getattr(layout, value.attr, None), int):
+                    return int(getattr(layout, value.attr))
+                self.refuse(value.loc.line, f"only layout fields and a module's constants have a dot: .{value.attr}")
             case ir.Expr(op="call") if self.static(value.func.name) is range:
                 return ("range", value)
             case ir.Expr(op="getiter"):
@@ -265,8 +267,14 @@ class Frontend:
         if name in POINT_OF:
             ops.append(Op(POINT_OF[name], dest, arguments, place))
         elif name in BYTE_ADDRESSED:
-            ops.append(Op("sar", dest + ".word", (arguments[0], 3), place))
-            ops.append(Op(BYTE_ADDRESSED[name], dest, (dest + ".word", *arguments[1:]), place))
+            self._byte_addressed(ops, dest, *BYTE_ADDRESSED[name], arguments, place)
+        elif name == "fetch32":  # may be torn: two halves
+            low, high = dest + ".low", dest + ".high"
+            self._byte_addressed(ops, low, "read", 16, False, arguments, place)
+            ops.append(Op("add", high + ".at", (arguments[0], 2), place))
+            self._byte_addressed(ops, high, "read", 16, False, (high + ".at",), place)
+            ops.append(Op("shl", high, (high, 16), place))
+            ops.append(Op("or", dest, (low, high), place))
         elif name in ("mb", "membarrier", "choose"):
             ops.append(Op(name, dest, arguments, place))
         elif name == "wrap":
@@ -287,6 +295,28 @@ class Frontend:
             ops.append(Op(name, dest, arguments, place))
         else:
             self.refuse(place[1], f"primitive {name} is not modelled")
+
+    def _byte_addressed(self, ops, dest, kind, bits, signed, arguments, place) -> None:
+        """An access by byte offset. One that is not aligned is a violation: of a word, it is turned into an address outside memory."""
+        at, values = arguments[0], arguments[1:]
+        word, inside = dest + ".word", dest + ".inside"
+        ops.append(Op("shr", word, (at, 3), place))
+        if bits == 64:
+            ops.append(Op("shl", inside, (at, 61), place))
+            ops.append(Op("or", word, (word, inside), place))
+            ops.append(Op(kind, dest, (word, *values), place))
+            return
+        ops.append(Op("and", inside, (at, 7), place))
+        ops.append(Op("shl", inside, ((1 << bits // 8) - 1, inside), place))
+        if kind in ("read", "write"):
+            ops.append(Op(kind + "_part", dest, (word, inside, *values), place))
+            if signed:
+                ops.append(Op("shl", dest, (dest, 64 - bits), place))
+                ops.append(Op("sar", dest, (dest, 64 - bits), place))
+            return
+        for n, value in enumerate(values):
+            ops.append(Op("sext32", f"{dest}.value{n}", (value,), place))
+        ops.append(Op(kind + "32", dest, (word, inside, *(f"{dest}.value{n}" for n in range(len(values)))), place))
 
 
 class Primitive:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.check.compiled import native
+from gnomon.check.context import ADDRESS_BITS
 from gnomon.check.form import FUTEX, LOCKED, Program
 from gnomon.check.layout import Layout
 
@@ -51,7 +52,7 @@ def conflicts(kind, address, thread, threads, R, r, stride, classes, rows, half,
         if kind == WRITE and learned[row + word] & mask:
             return True
         for entry in range(R[base + 1]):
-            if R[base + 4 + 2 * entry] == address:
+            if R[base + 4 + 2 * entry] & ADDRESS_BITS == address:
                 return True
     return False
 
@@ -84,7 +85,7 @@ def note(kind, address, fence, before, after, cls, R, base, rows, half, noted, w
                 noted[at] |= mask
                 new += 1
     for entry in range(R[base + 1]):
-        bit = np.int64(index[R[base + 4 + 2 * entry]])
+        bit = np.int64(index[R[base + 4 + 2 * entry] & ADDRESS_BITS])
         if bit >= 0:
             at = row + half + (bit >> 6)
             mask = np.int64(1) << (bit & 63)
@@ -179,7 +180,7 @@ def _kind(point, tso: bool) -> int:
         return LOCAL
     if point.op.kind == "membarrier":
         return FENCE
-    if point.op.kind == "write":
+    if point.op.kind in ("write", "write_part"):
         return PUSH if tso else WRITE
     return WRITE if point.op.kind in LOCKED or point.op.kind in FUTEX else READ  # sleeping and waking do not commute
 

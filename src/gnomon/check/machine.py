@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon.check.context import ASLEEP, ASLEEP_SHIFT, AT, EVERYTHING, FIELDS, HEADER, MAX_LOCKS
+from gnomon.check.context import ADDRESS_BITS, ASLEEP, ASLEEP_SHIFT, AT, EVERYTHING, FIELDS, HEADER, MAX_LOCKS, PART_SHIFT
 from gnomon.check.demand import demanded
 from gnomon.check.emit import emit
 from gnomon.check.layout import Layout
@@ -45,6 +45,14 @@ def programs(scenario: Scenario) -> list[int]:
     """For each thread, the first thread that runs the same calls, for as long."""
     what = [(thread.calls, thread.forever) for thread in scenario.threads]
     return [what.index(one) for one in what]
+
+
+def part_of(word: int, bytes: int) -> int:
+    """The value that some bytes of a word hold; 0 means all of them."""
+    if not bytes:
+        return word
+    low = (bytes & -bytes).bit_length() - 1
+    return (word & (1 << 64) - 1) >> 8 * low & (1 << 8 * bytes.bit_count()) - 1
 
 
 class Machine:
@@ -160,12 +168,12 @@ class Machine:
     def pc(self, thread: int) -> int:
         return int(self.blocks[thread * self.stride])
 
-    def buffered(self, thread: int) -> list[tuple[int, int]]:
-        """(address, value) of the stores in a thread's buffer, oldest first."""
+    def buffered(self, thread: int) -> list[tuple[int, int, int]]:
+        """(address, value, bytes) of the stores in a thread's buffer, oldest first. `bytes` has a bit for each byte stored, 0 means all."""
         base = thread * self.stride
         count = int(self.blocks[base + 1])
         pairs = self.blocks[base + HEADER : base + HEADER + 2 * count]
-        return [(int(a), int(v)) for a, v in pairs.reshape(-1, 2)]
+        return [(int(a) & ADDRESS_BITS, part_of(int(v), int(a) >> PART_SHIFT), int(a) >> PART_SHIFT) for a, v in pairs.reshape(-1, 2)]
 
     def asleep(self, thread: int) -> int:
         """The word that a thread sleeps on, 0 when it does not sleep."""

@@ -46,10 +46,10 @@ def llvm(kind: str, args: list[str], fresh) -> tuple[list[str], str]:
     if kind in ("sext32", "zext32"):
         low = fresh()
         return [f"{low} = trunc i64 {args[0]} to i32", f"{result} = {kind[:4]} i32 {low} to i64"], result
-    if kind in ("mulh", "mulhu"):
+    if kind in ("mulh", "mulhu", "mulhsu"):
         a, b, product, high = fresh(), fresh(), fresh(), fresh()
-        extend = "sext" if kind == "mulh" else "zext"
-        lines = [f"{a} = {extend} i64 {args[0]} to i128", f"{b} = {extend} i64 {args[1]} to i128", f"{product} = mul i128 {a}, {b}"]
+        first, second = "zext" if kind == "mulhu" else "sext", "sext" if kind == "mulh" else "zext"
+        lines = [f"{a} = {first} i64 {args[0]} to i128", f"{b} = {second} i64 {args[1]} to i128", f"{product} = mul i128 {a}, {b}"]
         return [*lines, f"{high} = lshr i128 {product}, 64", f"{result} = trunc i128 {high} to i64"], result
     if kind == "ctz":
         return [f"{result} = call i64 @llvm.cttz.i64(i64 {args[0]}, i1 0)"], result

@@ -7,8 +7,9 @@ other thread's buffer has been empty once since it began, which is all that the 
 
 from __future__ import annotations
 
-from gnomon.check.context import ASLEEP, ASLEEP_SHIFT, AT, FIRST_LOCK, MAX_LOCKS, READ_ONLY, WOKEN
+from gnomon.check.context import ADDRESS_BITS, ASLEEP, ASLEEP_SHIFT, AT, FIRST_LOCK, MAX_LOCKS, PART_SHIFT, READ_ONLY, WOKEN
 from gnomon.check.runtime_futex import FUTEX
+from gnomon.check.runtime_parts import PARTS
 from gnomon.check.runtime_waits import WAITS
 
 _LOAD_FIELD = """define internal i64 @field_{name}(ptr %C) alwaysinline {{
@@ -139,12 +140,21 @@ entry:
   %twice = shl i64 %i, 1
   %at = add i64 %twice, 4
   %a = call i64 @word_get(ptr %R, i64 %at)
-  %hit = icmp eq i64 %a, %address
-  br i1 %hit, label %forward, label %loop
+  %other = xor i64 %a, %address
+  %elsewhere = and i64 %other, ADDRESS_BITS
+  %here = icmp eq i64 %elsewhere, 0
+  br i1 %here, label %same, label %loop
+same:
+  %hit = icmp eq i64 %other, 0
+  br i1 %hit, label %forward, label %mixed
 forward:
   %at1 = add i64 %at, 1
   %buffered = call i64 @word_get(ptr %R, i64 %at1)
   ret i64 %buffered
+mixed:
+  call void @set_torn(ptr %C, i64 1)
+  %together = call i64 @merged(ptr %C, ptr %R, i64 %address)
+  ret i64 %together
 memory:
   %value = call i64 @memory_get(ptr %C, i64 %address)
   ret i64 %value
@@ -257,12 +267,26 @@ define internal i64 @do_read(ptr %C, ptr %R, i64 %thread, i64 %address) noinline
 out:
   ret i64 %status
 scan:
+  call void @set_torn(ptr %C, i64 0)
   %v = call i64 @seen_by(ptr %C, ptr %R, i64 %address)
+  %torn = call i64 @field_torn(ptr %C)
+  %waits = icmp ne i64 %torn, 0
+  br i1 %waits, label %blocked, label %go
+blocked:
+  ret i64 1
+go:
   call void @set_value(ptr %C, i64 %v)
   ret i64 %status
 }
 
-define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %stored) noinline {
+; of the bytes of the word; 0 for all of them
+define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %bytes, i64 %given) noinline {
+  %misplaced = call i1 @misaligned(ptr %C, i64 %address, i64 %bytes)
+  br i1 %misplaced, label %wrong, label %start
+wrong:
+  ret i64 4
+start:
+  %stored = call i64 @placed(i64 %bytes, i64 %given)
   %may = call i64 @field_early(ptr %C)
   %held = call i64 @word_get(ptr %R, i64 3)
   %free = icmp eq i64 %held, 0
@@ -274,7 +298,8 @@ define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %st
 out:
   ret i64 %status
 go:
-  %value = call i64 @kept(ptr %C, i64 %address, i64 %stored)
+  %significant = call i64 @kept(ptr %C, i64 %address, i64 %stored)
+  %value = call i64 @trimmed(i64 %bytes, i64 %significant)
   call void @set_value(ptr %C, i64 %value)
   %tso = call i64 @field_tso(ptr %C)
   %weak = icmp ne i64 %tso, 0
@@ -282,7 +307,8 @@ go:
   %buffered = and i1 %weak, %seen
   br i1 %buffered, label %push, label %direct
 direct:
-  call void @memory_set(ptr %C, i64 %address, i64 %value)
+  %word = call i64 @over_memory(ptr %C, i64 %address, i64 %bytes, i64 %value)
+  call void @memory_set(ptr %C, i64 %address, i64 %word)
   ret i64 %status
 push:
   %count = call i64 @word_get(ptr %R, i64 1)
@@ -296,7 +322,9 @@ append:
   %twice = shl i64 %count, 1
   %at = add i64 %twice, 4
   %at1 = add i64 %twice, 5
-  call void @word_set(ptr %R, i64 %at, i64 %address)
+  %part = shl i64 %bytes, PART_SHIFT
+  %entry = or i64 %address, %part
+  call void @word_set(ptr %R, i64 %at, i64 %entry)
   call void @word_set(ptr %R, i64 %at1, i64 %value)
   %more = add i64 %count, 1
   call void @word_set(ptr %R, i64 1, i64 %more)
@@ -307,8 +335,14 @@ append:
   ret i64 %unseen
 }
 
-; kind: 0 cmpxchg, 1 xchg, 2 add, 3 or, 4 and, 5 xor, 6 note: an xchg that orders nothing
-define internal i64 @do_locked(ptr %C, ptr %R, i64 %thread, i64 %kind, i64 %address, i64 %a, i64 %b) noinline {
+; kind: 0 cmpxchg, 1 xchg, 2 add, 3 or, 4 and, 5 xor, 6 note: an xchg that orders nothing, 7 min, 8 max, 9 minu, 10 maxu
+; of a word, bytes being 0, or of 32 bits of it: these, a and b sign-extended
+define internal i64 @do_locked(ptr %C, ptr %R, i64 %thread, i64 %kind, i64 %address, i64 %bytes, i64 %a, i64 %b) noinline {
+  %misplaced = call i1 @misaligned(ptr %C, i64 %address, i64 %bytes)
+  br i1 %misplaced, label %wrong, label %start
+wrong:
+  ret i64 4
+start:
   %count = call i64 @word_get(ptr %R, i64 1)
   %holds = icmp ne i64 %count, 0
   %orders = icmp ne i64 %kind, 6
@@ -323,7 +357,8 @@ go:
 out:
   ret i64 %status
 old:
-  %v = call i64 @memory_get(ptr %C, i64 %address)
+  %word = call i64 @memory_get(ptr %C, i64 %address)
+  %v = call i64 @half_of(i64 %bytes, i64 %word)
   call void @set_value(ptr %C, i64 %v)
   switch i64 %kind, label %cas [
     i64 1, label %swap
@@ -332,6 +367,10 @@ old:
     i64 4, label %keep
     i64 5, label %flip
     i64 6, label %swap
+    i64 7, label %least
+    i64 8, label %most
+    i64 9, label %lowest
+    i64 10, label %highest
   ]
 cas:
   %equal = icmp eq i64 %v, %a
@@ -351,10 +390,29 @@ keep:
 flip:
   %x = xor i64 %v, %a
   br label %store
+least:
+  %lt = icmp slt i64 %a, %v
+  %l = select i1 %lt, i64 %a, i64 %v
+  br label %store
+most:
+  %gt = icmp sgt i64 %a, %v
+  %g = select i1 %gt, i64 %a, i64 %v
+  br label %store
+lowest:
+  %ult = icmp ult i64 %a, %v
+  %lu = select i1 %ult, i64 %a, i64 %v
+  br label %store
+highest:
+  %ugt = icmp ugt i64 %a, %v
+  %gu = select i1 %ugt, i64 %a, i64 %v
+  br label %store
 store:
-  %result = phi i64 [ %c, %cas ], [ %a, %swap ], [ %p, %plus ], [ %o, %set ], [ %n, %keep ], [ %x, %flip ]
+  %made = phi i64 [ %c, %cas ], [ %a, %swap ], [ %p, %plus ], [ %o, %set ], [ %n, %keep ], [ %x, %flip ],
+    [ %l, %least ], [ %g, %most ], [ %lu, %lowest ], [ %gu, %highest ]
+  %positioned = call i64 @placed(i64 %bytes, i64 %made)
+  %result = call i64 @over(i64 %word, i64 %bytes, i64 %positioned)
   %new = call i64 @kept(ptr %C, i64 %address, i64 %result)
-  %changes = icmp ne i64 %new, %v
+  %changes = icmp ne i64 %new, %word
   br i1 %changes, label %write, label %done
 write:
   call void @memory_set(ptr %C, i64 %address, i64 %new)
@@ -369,8 +427,9 @@ done:
 def runtime() -> str:
     """The LLVM text of the run time."""
     fields = "".join(_LOAD_FIELD.format(name=name, at=at) for name, at in AT.items())
-    text = fields + _TEXT + WAITS + FUTEX
+    text = fields + _TEXT + PARTS + WAITS + FUTEX
     numbers = {"READ_ONLY": READ_ONLY, "FIRST_LOCK": FIRST_LOCK, "MAX_LOCKS": MAX_LOCKS}
+    numbers |= {"PART_SHIFT": PART_SHIFT, "ADDRESS_BITS": ADDRESS_BITS}
     numbers |= {"ASLEEP_SHIFT": ASLEEP_SHIFT, "ASLEEP": ASLEEP, "WOKEN": WOKEN}
     for name, value in numbers.items():
         text = text.replace(name, str(value))

@@ -208,8 +208,11 @@ define i64 @drain(ptr %C, i64 %thread) {
 empty:
   ret i64 1
 go:
-  %address = call i64 @word_get(ptr %R, i64 4)
-  %value = call i64 @word_get(ptr %R, i64 5)
+  %entry = call i64 @word_get(ptr %R, i64 4)
+  %address = and i64 %entry, ADDRESS_BITS
+  %bytes = lshr i64 %entry, PART_SHIFT
+  %stored = call i64 @word_get(ptr %R, i64 5)
+  %value = call i64 @over_memory(ptr %C, i64 %address, i64 %bytes, i64 %stored)
   call void @set_address(ptr %C, i64 %address)
   call void @set_value(ptr %C, i64 %value)
   call void @memory_set(ptr %C, i64 %address, i64 %value)

@@ -15,7 +15,7 @@ from collections import namedtuple
 import numpy as np
 
 from gnomon.check.compiled import call, native, prefetch, publish
-from gnomon.check.context import ASLEEP, AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
+from gnomon.check.context import ADDRESS_BITS, ASLEEP, AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
 from gnomon.check.futures import FENCE, LOCAL, PUSH, WRITE, conflicts, fenced_later, note
 from gnomon.check.record import exchange, longest, pack, unpack
 from gnomon.check.visited import ZERO, change, enter, key, mix, place
@@ -351,7 +351,7 @@ def expand(step, drain, s, meta):
                     for i in range(hi - lo):
                         saved[i] = R[lo + i]
                     if draining:
-                        target = R[base + 4]
+                        target = R[base + 4] & ADDRESS_BITS
                         call(drain, at, thread)
                         status = VISIBLE
                         meta[STEPS] += 1

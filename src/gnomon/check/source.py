@@ -73,7 +73,7 @@ class Source:
             return self.constant(name, int(value))
         if value is range or value is bool or value is int:
             return value
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
+        if isinstance(value, python_types.ModuleType) or (isinstance(value, tuple) and hasattr(value, "_fields")):
             return value
         if inspect.isfunction(value) and value in self.replaced:
             return self.lower(value)  # a primitive that the scenario replaces

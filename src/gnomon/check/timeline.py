@@ -165,7 +165,7 @@ class Timeline:
 
     def buffer_text(self, pairs) -> str:
         """Stores that wait in a buffer, oldest first."""
-        return ", ".join(f"{self.names.word(a)} = {self.names.value(a, v)}" for a, v in pairs)
+        return ", ".join(f"{self.names.word(a)}{part_text(part)} = {v if part else self.names.value(a, v)}" for a, v, part in pairs)
 
 
 def describe(event: Event, names: Names) -> str:
@@ -174,8 +174,13 @@ def describe(event: Event, names: Names) -> str:
     if event.kind == "read":
         text = f"{where} -> {value}"
     elif event.kind == "write":
-        waits = (event.address, event.value) in event.buffers[event.thread]
+        waits = (event.address, event.value, 0) in event.buffers[event.thread]
         text = f"{where} = {value}" + (" (buffered)" if waits else "")
+    elif event.kind == "read_part":
+        text = f"{where}{part_text(event.bytes)} -> {event.value}"
+    elif event.kind == "write_part":
+        waits = (event.address, event.value, event.bytes) in event.buffers[event.thread]
+        text = f"{where}{part_text(event.bytes)} = {event.value}" + (" (buffered)" if waits else "")
     elif event.kind == "drain":
         text = f"{where} = {value} reaches memory"
     elif event.kind == "cmpxchg" and event.value == event.after:
@@ -191,6 +196,14 @@ def describe(event: Event, names: Names) -> str:
     else:
         text = f"{event.kind}: {where} = {names.value(event.address, event.after)}"
     return f"{text}  !! {event.broken}" if event.broken else text
+
+
+def part_text(part: int) -> str:
+    """` byte 3` or ` bytes 4-7` of a set of bytes, nothing for the whole word."""
+    if not part:
+        return ""
+    low, high = (part & -part).bit_length() - 1, part.bit_length() - 1
+    return f" byte {low}" if low == high else f" bytes {low}-{high}"
 
 
 def source(place: Place) -> str:
@@ -209,6 +222,6 @@ def worth_a_line(event: Event, scenario: Scenario) -> bool:
     """What others can see, what breaks, and changes of words that the scenario named one by one; not what goes on in private."""
     if event.visible or event.broken:
         return True
-    if event.kind in ("read", "mb", "membarrier"):
+    if event.kind in ("read", "read_part", "mb", "membarrier"):
         return False
     return any(r.layout is None and not r.quiet and 0 <= event.address - r.first < r.words for r in scenario.regions)

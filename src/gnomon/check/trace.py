@@ -6,8 +6,8 @@ import linecache
 from dataclasses import dataclass
 
 from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VIOLATIONS, VISIBLE
-from gnomon.check.form import FUTEX, LOCKED, Place
-from gnomon.check.machine import Machine
+from gnomon.check.form import FUTEX, LOCKED, PART, Place
+from gnomon.check.machine import Machine, part_of
 from gnomon.check.search import MERGE_LIMIT
 
 
@@ -23,9 +23,10 @@ class Event:
     after: int
     visible: bool
     place: Place
-    buffers: tuple[tuple[tuple[int, int], ...], ...]  # of all threads, after the event
+    buffers: tuple[tuple[tuple[int, int, int], ...], ...]  # of all threads, after the event
     known: bool  # whether `address` is a word of the arena
     broken: str = ""  # what this access violates, when it ends the run
+    bytes: int = 0  # of the word, a bit each, when it is an access to a part of it
 
 
 class Replay:
@@ -125,8 +126,15 @@ class Replay:
         if kind in LOCKED:
             return before(address)
         if kind in ("read", "write"):
-            waiting = [value for at, value in machine.buffered(thread) if at == address]
+            waiting = [value for at, value, _ in machine.buffered(thread) if at == address]
             return waiting[-1] if waiting else before(address) if kind == "read" else machine.word(address)
+        if kind in ("read_part", "write_part"):
+            wanted = machine["bytes"]
+            waiting = [(v, b) for at, v, b in machine.buffered(thread) if at == address and (not b or b & wanted)]
+            if not waiting:
+                return part_of(before(address) if kind == "read_part" else machine.word(address), wanted)
+            value, held = waiting[-1]
+            return part_of(value << 8 * ((held & -held).bit_length() - 1) if held else value, wanted)
         return machine["value"]
 
     def _note(self, number, thread, kind, place, visible, violated=False, before=None) -> None:
@@ -139,4 +147,5 @@ class Replay:
         if broken == "expectation":
             broken = f"expectation of line {machine['line']}: {linecache.getline(place[0], machine['line']).strip()}".rstrip(": ")
         after = machine.word(address) if known else 0
-        self.events.append(Event(number, thread, kind, address, value, after, visible, place, buffers, known, broken))
+        part = machine["bytes"] if kind in PART else 0
+        self.events.append(Event(number, thread, kind, address, value, after, visible, place, buffers, known, broken, part))

@@ -8,6 +8,7 @@ from gnomon.check.scenarios import (
     bound,
     central,
     dirty_ring,
+    guest_data,
     handshake,
     hardware,
     harvest,
@@ -30,8 +31,8 @@ from gnomon.check.scenarios import (
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, ordering, sleep, hardware, bound, central, reuse, recheck),
-    *(invalidate, age, log_modes, dirty_ring, unsync, tutorial),
+    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, ordering, sleep, guest_data, hardware, bound, central),
+    *(reuse, recheck, invalidate, age, log_modes, dirty_ring, unsync, tutorial),
 )
 
 
