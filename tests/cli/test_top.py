@@ -88,8 +88,9 @@ def test_does_it_follow_a_resize_and_say_when_there_is_no_room(here):
         assert not app.screen.query_one("#memory").display
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: app.screen.query_one("#memory").display)
+        await pilot.press("q")
 
-    drive(app, script)
+    assert drive(app, script) == 0
 
 
 def test_does_l_turn_the_dirty_log_on_and_the_sparkline_rise(here):
@@ -100,10 +101,14 @@ def test_does_l_turn_the_dirty_log_on_and_the_sparkline_rise(here):
         await until(pilot, lambda: "the dirty log is off" in text(app, "dirty-text"))
         await pilot.press("l")
         await until(pilot, lambda: "MB/s" in text(app, "dirty-text") and "█" in text(app, "dirty-text"))
+        view = app.screen.history.view
+        assert view["stats"]["dirty log"]["enabled"] and app.screen.history.rates.dirtied > 0
         await pilot.press("l")
         await until(pilot, lambda: "the dirty log is off" in text(app, "dirty-text"))
+        assert app.screen.history.rates.dirtied is None and "MB/s" not in text(app, "dirty-text")
+        await pilot.press("q")
 
-    drive(app, script)
+    assert drive(app, script) == 0
 
 
 def test_does_it_survive_the_machines_end_and_find_the_next_of_that_name(here):

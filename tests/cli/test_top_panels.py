@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.cli.top.panels import EIGHTHS, bar, figure, fit, heat, heat_title, legend, rounds, sparkline
+from gnomon.cli.hosted import Hosted
+from gnomon.cli.top.panels import EIGHTHS, bar, figure, fit, heat, heat_title, legend, nobody, rounds, sparkline
 from gnomon.cli.top.rates import History, rates
 
 
@@ -112,6 +113,12 @@ def test_do_the_rounds_fit(width):
     shown = rounds({"rounds": [{**done, "number": n} for n in range(1, 30)]}, width, 6).plain.splitlines()
     assert len(shown) == 6 and all(len(line) <= width for line in shown)
     assert shown[0].split()[:2] == ["round", "pages"] and shown[-1].split()[0] == "29"
+
+
+def test_is_a_run_that_still_compiles_no_receiver_that_waits():
+    states = [Hosted(None, on_event=print, note=print, **more).state for more in ({"before": "starting"}, {})]
+    assert states == ["starting", "waiting"]
+    assert [nobody(state).plain for state in states] == ["kernels compile, or the guest is loaded", "waits for a guest to arrive"]
 
 
 def test_is_what_has_no_room_left_out_whole():

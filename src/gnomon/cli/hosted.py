@@ -1,6 +1,7 @@
 """hosted: a machine that lives in this process, under a name, until it ends, moves away, or is stopped.
 
-States     waiting      a receiver nobody has come to yet
+States     starting     kernels compile, the guest is loaded
+           waiting      a receiver nobody has come to yet
            running, paused
            migrating    pre-copy runs; pause, resume and discard wait until it is over, stop cancels it
            in doubt     a hand-over broke where this side cannot know who owns the guest: paused and whole, resume or discard decide
@@ -26,8 +27,10 @@ STOPPING = 0.5
 class Hosted:
     """Commands on one machine, and the wait for its end."""
 
-    def __init__(self, claim: Claim | None, *, on_event: Callable[..., None], note: Callable[[str], None]):
+    def __init__(self, claim: Claim | None, *, on_event: Callable[..., None], note: Callable[[str], None], before: str = "waiting"):
+        """`before` is the state until there is a machine."""
         self.name = claim.name if claim else None
+        self._before = before
         self.machine = None
         self.doubt: GnomonError | None = None
         self.exit_code: int | None = None
@@ -82,7 +85,7 @@ class Hosted:
     @property
     def state(self) -> str:
         if self.machine is None:
-            return "waiting"
+            return self._before
         if self.doubt is not None:
             return "in doubt"
         if self._moving is not None:

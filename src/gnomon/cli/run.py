@@ -43,7 +43,7 @@ def run(
     file = find(elf)
     claim = control.Claim(name) if name else None
     output = Output(json=json)
-    hosted = Hosted(claim, on_event=output.event, note=say.note)
+    hosted = Hosted(claim, on_event=output.event, note=say.note, before="starting")
     try:
         machine = make_machine(size, harts, name=name, console=output, design=design, tuning=tune)
         hosted.adopt(machine)

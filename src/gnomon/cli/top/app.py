@@ -143,7 +143,7 @@ class Dashboard(Screen):
             return
         self._write("rounds-text", panels.rounds(view, *self._room("rounds")))
         if "stats" not in view:
-            self._write("harts-text", Text("waits for a guest to arrive", style="dim"))
+            self._write("harts-text", panels.nobody(view["status"]["state"]))
             return
         self._write("harts-text", panels.harts(history, self._room("harts")[0]))
         self._write("dirty-text", panels.dirty(history, *self._room("dirty")))

@@ -102,6 +102,11 @@ def harts(history: History, width: int) -> Text:
     return text
 
 
+def nobody(state: str) -> Text:
+    """Why there is no machine yet."""
+    return Text("kernels compile, or the guest is loaded" if state == "starting" else "waits for a guest to arrive", style="dim")
+
+
 def dirty(history: History, width: int, height: int) -> Text:
     """The sparkline of the dirty rate, and under it what the MMU does meanwhile."""
     found = history.rates
