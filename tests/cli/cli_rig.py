@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "migrate"))
+for beside in ("migrate", "report"):
+    sys.path.insert(0, str(HERE.parent / beside))
 
 FAKE = (sys.executable, str(HERE / "fake_gnomon.py"))
 REAL = (sys.executable, "-m", "gnomon.cli")

@@ -1,15 +1,19 @@
 """The real machine through the command line: does a guest on shadow page tables survive what the fake one does?"""
 
+import fcntl
 import re
 import signal
+import threading
 import time
 
 import msgspec
 import pytest
 from cli_rig import REAL, Gnomon
 from migrate_rig import BACK, FORWARD, Proxy
+from trace_format import check_file
 
 from gnomon.cli.warming import machine_class
+from gnomon.lang import cache
 from gnomon.migrate.wire import Type
 
 pytestmark = pytest.mark.slow
@@ -27,6 +31,16 @@ def gnomon(tmp_path):
     made = Gnomon(tmp_path, REAL)
     yield made
     made.close()
+
+
+def test_does_a_receiver_that_is_ready_wait_for_nobody_who_compiles():
+    """Its machine is made when the source has come, which gives up after 10 s of silence."""
+    with open(cache.DIRECTORY / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = threading.Thread(target=machine_class, daemon=True)
+        made.start()
+        made.join(30)
+        assert not made.is_alive()
 
 
 def start(gnomon, ms, name="vm1"):
@@ -156,13 +170,15 @@ def test_is_a_file_that_is_no_guest_one_sentence(gnomon, tmp_path, content):
 
 
 def test_does_a_trace_have_the_harts_of_both_sides_and_the_rounds(gnomon, tmp_path):
+    there, address = gnomon.receive("--name", "there", "--trace", str(tmp_path / "there.trace"))
     words = ("run", "dirty", "--harts", "2", "--memory", "64M", "--name", "vm1", "--append", BUSY.format(ms=gnomon.lasting(3000)), "--json")
     here = gnomon.start(*words, "--trace", str(tmp_path / "here.trace"))
     here.until("console", 60)
-    there, address = gnomon.receive("--name", "there", "--trace", str(tmp_path / "there.trace"))
     assert gnomon("migrate", "vm1", address, "--trace", str(tmp_path / "rounds.trace")).returncode == 0
     assert here.end() == 0 and passed(there)
-    traces = {side: msgspec.json.decode((tmp_path / f"{side}.trace").read_bytes())["traceEvents"] for side in ("here", "there", "rounds")}
+    checked = {side: check_file(tmp_path / f"{side}.trace") for side in ("here", "there", "rounds")}
+    traces = {side: document["traceEvents"] for side, (document, _) in checked.items()}
+    assert {"harts/hart 0", "harts/hart 1", "protector/harvests", "migration/rounds"} <= checked["here"][1].keys()
     names = {side: {e["name"] for e in events} for side, events in traces.items()}
     for side in ("here", "there"):
         assert {e["args"]["name"] for e in traces[side] if e["name"] == "thread_name"} >= {"hart 0", "hart 1"}

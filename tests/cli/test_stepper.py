@@ -13,6 +13,7 @@ import time
 
 import pytest
 from rich.console import Console
+from trace_format import check_file
 
 from gnomon.check.explore import explore
 from gnomon.check.scenarios.catalog import build
@@ -133,7 +134,10 @@ def test_does_replay_print_it_whole_where_there_is_no_terminal(saved, tmp_path):
     result = run("replay", str(saved), "--html", str(tmp_path / "race.html"), "--trace", str(tmp_path / "race.trace"))
     assert result.returncode == 0 and "worker 1" in result.stdout and result.stdout.rstrip().endswith("VIOLATED: expectation")
     assert "<section class=race" in (tmp_path / "race.html").read_text()
-    assert json.loads((tmp_path / "race.trace").read_text())["otherData"]["violated"] == "expectation"
+    document, slices = check_file(tmp_path / "race.trace")
+    assert document["otherData"]["violated"] == "expectation" and slices["threads/worker 1"]
+    again = run("check", "tutorial/treiber:naive", "--trace", str(tmp_path / "check.trace"))
+    assert again.returncode == 1 and {"threads/worker 0", "threads/worker 1"} <= check_file(tmp_path / "check.trace")[1].keys()
 
 
 @pytest.mark.parametrize(

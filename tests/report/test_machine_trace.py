@@ -1,12 +1,11 @@
 """Does the trace of a machine say what its words did, and does looking change none of them?"""
 
-import json
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_perfetto import check_format
+from trace_format import check_file, check_format
 
 from gnomon.errors import GnomonError
 from gnomon.hart.state import HART
@@ -34,7 +33,7 @@ def until(condition):
 
 
 def named(tracer, text):
-    return [e for e in tracer.trace.events if text in e["name"]]
+    return [e for e in tracer.trace.document()["traceEvents"] if text in e["name"]]
 
 
 def test_is_each_thing_that_happens_on_its_track(machine):
@@ -54,10 +53,11 @@ def test_is_each_thing_that_happens_on_its_track(machine):
     before = words.copy()
     tracer.stop()
     assert (words == before).all()
-    slices = check_format({"traceEvents": tracer.trace.events})
-    assert {e["name"] for e in slices["hart 1"]} >= {"waiting", "running", "paused"}
-    assert "running" not in {e["name"] for e in slices["hart 0"]}
-    assert not any("thread_name" in e["name"] and "5" in e["args"]["name"] for e in tracer.trace.events)
+    slices = check_format(tracer.trace.document())
+    assert {e["name"] for e in slices["harts/hart 1"]} >= {"waiting", "running", "paused"}
+    assert "running" not in {e["name"] for e in slices["harts/hart 0"]}
+    assert [e["name"] for e in slices["protector/harvests"]] == ["7 pages harvested"]
+    assert [e["name"] for e in slices["RCU/grace periods"]] == ["grace period 5"]
 
 
 def test_are_the_rounds_of_a_migration_slices_with_their_figures(machine):
@@ -68,7 +68,7 @@ def test_are_the_rounds_of_a_migration_slices_with_their_figures(machine):
     record.done = True
     tracer.round(record)
     tracer.stop()
-    (begun,) = [e for e in tracer.trace.events if e["ph"] == "b"]
+    (begun,) = check_format(tracer.trace.document())["migration/rounds"]
     assert begun["name"] == "round 1" and begun["args"]["pages"] == 10 and begun["args"]["dirty_rate"] == 3.5
 
 
@@ -77,15 +77,15 @@ def test_is_a_report_a_trace_of_its_own():
         {"number": n, "paused": n == 2, "pages": 4, "zero": 0, "bytes": 9, "seconds": 0.5, "dirty_rate": 0.0, "throttle": 0} for n in (1, 2)
     ]
     trace = rounds_trace({"name": "vm1", "peer": "there", "rounds": rounds, "downtime": 0.25})
-    slices = check_format({"traceEvents": trace.events})
-    assert slices["downtime"][0]["ts"] == 750_000 and slices["downtime"][0]["dur"] == 250_000
-    assert [e["name"] for e in trace.events if e["ph"] == "b"] == ["round 1", "last round 2"]
+    slices = check_format(trace.document())
+    assert slices["migration/downtime"][0]["ts"] == 750_000 and slices["migration/downtime"][0]["dur"] == 250_000
+    assert [e["name"] for e in slices["migration/rounds"]] == ["round 1", "last round 2"]
 
 
 def test_is_a_trace_written_whatever_ends_the_run_and_refused_before_it(machine, tmp_path):
     with pytest.raises(KeyboardInterrupt), machine_trace(tmp_path / "t.json", "vm1") as tracer:
         tracer.start(machine)
         raise KeyboardInterrupt
-    check_format(json.loads((tmp_path / "t.json").read_text()))
+    check_file(tmp_path / "t.json")
     with pytest.raises(GnomonError, match="cannot be written: No such file"), machine_trace(tmp_path / "no" / "t.json", "vm1"):
         raise AssertionError("the run has begun")

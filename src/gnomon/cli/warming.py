@@ -18,7 +18,10 @@ def machine_class():
 def warm() -> None:
     """Compile what is not compiled yet, with progress on stderr."""
     from gnomon.lang import warm as kernels
+    from gnomon.lang.kernel import ENTRIES
 
+    if all(kernel.signatures for kernel in ENTRIES):
+        return  # by this process, before: it need not wait for another one that compiles what only that one wants
     if kernels.is_warm():
         kernels.warm()
     elif sys.stderr.isatty():

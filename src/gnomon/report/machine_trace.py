@@ -68,7 +68,8 @@ class MachineTrace:
         self._machine = machine
         self._seen = {n: int(machine.arena.words[v + HART.instret]) for n, v in enumerate(machine.vcpus)}
         self._harvested = self._of_vm(HARVEST)
-        self._counted = (self.now(), self._of_harts())
+        self._looked = self.now()
+        self._counted = (self._looked, self._of_harts())
         self._thread = threading.Thread(target=self._look_on, name="trace", daemon=True)
         self._thread.start()
 
@@ -80,7 +81,7 @@ class MachineTrace:
             with self._lock:
                 self._harts(self.now(), ending=True)
                 for number, since in self._periods.items():
-                    self.trace.span(self.trace.track("RCU", "grace periods"), f"grace period {number}", since, self.now(), ended=False)
+                    self.trace.span("RCU", "grace periods", f"grace period {number}", since, self.now(), ended=False)
 
     def round(self, record) -> None:
         """A migration reports a round (migrate.rounds.Round)."""
@@ -89,22 +90,17 @@ class MachineTrace:
             with self._lock:
                 add_round(self.trace, record, max(0.0, end - record.seconds * 1e6))
 
-    def happened(self, name: str, seconds: float = 0.0, **details) -> None:
-        """Something of the machine as a whole that is over now and took `seconds`."""
-        end = self.now()
-        with self._lock:
-            self.trace.span(self.trace.track("machine", "life"), name, max(0.0, end - seconds * 1e6), end, **details)
-
     def _look_on(self) -> None:
         while not self._over.wait(PERIOD):
             with self._lock:
                 at = self.now()
-                if len(self.trace.events) > MOST_EVENTS:
+                if len(self.trace) > MOST_EVENTS:
                     self.full = True
                     self.trace.instant(self.trace.track("machine", "life"), f"the trace ends here: {MOST_EVENTS:,} events", at)
                     return
                 self._harts(at)
                 self._protector(at)
+                self._looked = at
                 self._grace_periods(at)
                 if at - self._counted[0] >= COUNTED_EVERY * 1e6:
                     self._counters(at)
@@ -132,9 +128,7 @@ class MachineTrace:
         done = self._of_vm(HARVEST)
         if done["harvests"] != self._harvested["harvests"]:
             more = {name: value - self._harvested[name] for name, value in done.items()}
-            began = max(0.0, at - PERIOD * 1e6)
-            track = self.trace.track("protector", "harvests")
-            self.trace.span(track, f"{more['pages']} pages harvested", began, at, **more)
+            self.trace.span("protector", "harvests", f"{more['pages']} pages harvested", self._looked, at, **more)
             self._harvested = done
 
     def _grace_periods(self, at: float) -> None:
@@ -143,7 +137,7 @@ class MachineTrace:
         if begun > completed:
             self._periods.setdefault(begun, at)
         for number in [n for n in self._periods if n <= completed]:
-            self.trace.span(self.trace.track("RCU", "grace periods"), f"grace period {number}", self._periods.pop(number), at)
+            self.trace.span("RCU", "grace periods", f"grace period {number}", self._periods.pop(number), at)
 
     def _counters(self, at: float) -> None:
         before, was = self._counted
@@ -201,7 +195,7 @@ def add_round(trace: Trace, record, start: float) -> None:
     """One round as a slice; on the counter track, what the guest dirtied meanwhile."""
     details = {name: getattr(record, name) for name in ("pages", "zero", "bytes", "dirty_rate", "throttle", "paused")}
     kind = "last round" if record.paused else "round"
-    trace.span(trace.track("migration", "rounds"), f"{kind} {record.number}", start, start + record.seconds * 1e6, **details)
+    trace.span("migration", "rounds", f"{kind} {record.number}", start, start + record.seconds * 1e6, **details)
 
 
 class _Round:

@@ -51,7 +51,7 @@ def _buffers(timeline: Timeline, trace: Trace) -> None:
 
 
 def _span(timeline: Timeline, trace: Trace, thread: int, text: str, began: int, end: int) -> None:
-    trace.span(trace.track("store buffers", timeline.scenario.threads[thread].name), text, began, end)
+    trace.span("store buffers", timeline.scenario.threads[thread].name, text, began, end)
 
 
 def _words(timeline: Timeline, trace: Trace) -> None:

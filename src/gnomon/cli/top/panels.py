@@ -192,7 +192,7 @@ WIDE = 76
 def rounds(view: dict, width: int, height: int) -> Text:
     """The newest rounds of the migration, as many as fit, as `gnomon migrate` shows them."""
     if not view["rounds"]:
-        return Text("none seen\n\ngnomon migrate NAME HOST:PORT", style="dim")
+        return Text(f"none seen\n\ngnomon migrate {view['status']['name']} HOST:PORT", style="dim", no_wrap=True, overflow="ellipsis")
     shown = view["rounds"][-max(1, height - 1) :]
     header = migrate.HEADER if width >= WIDE else ROUND_COLUMNS
     columns = [migrate.HEADER.index(name) for name in header]
