@@ -75,7 +75,7 @@ def test_do_random_programs_get_the_same_verdict(batch, model, monkeypatch):
     monkeypatch.setattr(explore_module, "PATIENCE", 0)
     for seed in range(6 * batch, 6 * batch + 6):
         made = random_kernels.random_program(seed)
-        monkeypatch.setattr(shard_task, "_build", lambda asked, made=made: (made, compile_scenario(made)))
+        monkeypatch.setattr(shard_task, "_build", lambda asked, made=made: (made, compile_scenario(made), ""))
         outcomes = random_kernels.setup_words()
         for how in ({"small": 1}, {"partial_order": False}, {"reduce": False}):
             one = explore(random_kernels.random_program(seed), model, outcomes=outcomes, workers=1, **how)
@@ -112,7 +112,7 @@ def test_is_a_word_shared_that_one_thread_touches_here_and_another_there(monkeyp
     for n in (1, 2):
         made.thread(f"t{n}", call(touch_if_chosen, n))
     monkeypatch.setattr(explore_module, "PATIENCE", 1 << 30)
-    monkeypatch.setattr(shard_task, "_build", lambda asked: (made, compile_scenario(made)))
+    monkeypatch.setattr(shard_task, "_build", lambda asked: (made, compile_scenario(made), ""))
     one = explore(made, "sc", workers=1, partial_order=False)
     many = explore_sharded(FakeCluster(8), "here and there", made, "sc", shards=64, partial_order=False)
     assert PRIVATE in one.visible and many.visible == one.visible and facts(many) == facts(one)
@@ -154,10 +154,10 @@ def test_is_a_worker_of_another_program_left_out(monkeypatch):
 
 def test_is_a_worker_that_builds_another_scenario_left_out(monkeypatch):
     said = []
-    monkeypatch.setattr(shard_task, "_build", lambda asked: (None, None))
-    with pytest.raises(GnomonError, match="4 workers died"):
-        sharded(FakeCluster(8), PLAIN, small=1, note=said.append)
-    assert len(said) == 4 and all(line.endswith(f"builds another scenario {PLAIN}") for line in said)
+    monkeypatch.setattr(shard_task, "_build", lambda asked: (None, None, "no such file"))
+    with pytest.raises(GnomonError, match=f"no worker can take part: .* cannot build the same {PLAIN}: no such file"):
+        sharded(FakeCluster(3), PLAIN, small=1, note=said.append)
+    assert len(said) == 3
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def test_does_a_limit_end_it_with_what_it_has(options, reason):
 
 
 def test_does_ctrl_c_end_it_with_what_it_has():
-    def told(states, transitions):
-        if states > 500:
+    def told(text):
+        if int(text.partition(" states")[0].replace(",", "")) > 500 and "7 shards on 2 workers" in text:
             raise KeyboardInterrupt
 
-    result = sharded(FakeCluster(2), PLAIN, small=1, progress=told)
+    result = sharded(FakeCluster(2), PLAIN, shards=7, small=1, told=told)
     assert (result.verdict, result.reason) == ("bounded", "interrupted") and 500 < result.states < 1156
 
 

@@ -42,6 +42,8 @@ def check(
     memory: Annotated[str, Parameter(help="Give up beyond this much.")] = "4G",
     full: Annotated[bool, Parameter(help="Without reductions.")] = False,
     workers: Annotated[int, Parameter(help="Threads that search together; 0: one a core.")] = 0,
+    scheduler: Annotated[str | None, Parameter(help="Search on a Dask cluster, at tcp://HOST:8786, once it is large.")] = None,
+    shards: Annotated[int, Parameter(help="Parts into which the states are split there, 1 to 255.")] = 32,
     every: Annotated[bool, Parameter(help="Show private accesses in a counterexample too.")] = False,
     save: Annotated[Path | None, Parameter(help="Write a counterexample to this file, for gnomon replay.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a counterexample as a page to step through.")] = None,
@@ -69,8 +71,12 @@ def check(
     bounds = {key: numbers.pop(key) for key in ("buffer", "states", "seconds") if key in numbers}
     made = build_scenario(name, numbers)
     limits = {"max_states": bounds.get("states", 0), "max_seconds": float(bounds.get("seconds", 0)), "memory": units.size(memory)}
+    options = {"reduce": not full, "buffer": bounds.get("buffer", 8), "workers": workers, **limits}
     try:
-        result = explore(made, model, reduce=not full, buffer=bounds.get("buffer", 8), progress=_tell, workers=workers, **limits)
+        if scheduler:
+            result = _on_cluster(scheduler, shards, name, numbers, made, model, options)
+        else:
+            result = explore(made, model, progress=_tell, **options)
     except ValueError as error:  # a kernel outside the dialect, a call with too few words
         raise misuse(str(error), "docs/lang.md says what a kernel may do") from None
     if sys.stderr.isatty():
@@ -89,6 +95,36 @@ def check(
         say.note(f"gnomon replay {save}")
     say.note(SOUNDNESS)
     return EXIT[result.verdict]
+
+
+def _on_cluster(scheduler: str, shards: int, name: str, numbers: dict[str, int], made, model: str, options: dict):
+    """What explore() finds, over the workers of a Dask cluster."""
+    try:
+        from gnomon.study.cluster import cluster
+        from gnomon.study.shards import explore_sharded
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("dask", "distributed", "duckdb", "psutil"):
+            raise
+        raise misuse(f"--scheduler needs {error.name}, which is not installed", "pip install 'gnomon[study]'") from None
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from gnomon.check.own import is_own
+
+    if is_own(name):  # for workers that see the same files
+        file, colon, function = name.partition(":")
+        name = f"{Path(file).resolve()}{colon}{function}"
+    try:
+        with (
+            cluster(scheduler, None) as client,
+            Progress(SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=say.stderr_console()) as bar,
+        ):
+            line = bar.add_task("")
+            return explore_sharded(
+                client, name, made, model, settings=numbers, shards=shards, note=say.note,
+                told=lambda text: bar.update(line, description=text), **options,
+            )  # fmt: skip
+    except GnomonError as error:
+        raise misuse(error.message, error.hint) from None
 
 
 def claims(

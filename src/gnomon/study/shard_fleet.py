@@ -106,13 +106,7 @@ class Fleet:
         return found
 
     def elsewhere(self, task: Task) -> None:
-        """A task's worker is gone: another one becomes the home of its shards."""
-        task.deaths += 1
-        if task.deaths == FATAL:
-            raise GnomonError(
-                f"{FATAL} workers died, one after the other, with the same part of the exploration",
-                "more memory for each (dask worker --memory-limit), or more --shards",
-            )
+        """Another worker becomes the home of a task's shards. Stays as it is where there is none."""
         if self.threads:
             task.home = min(self.threads, key=lambda address: (self.homes.count(address) / self.threads[address], address))
             for shard in task.shards:
@@ -167,7 +161,7 @@ class Work:
                         self._take(task)
                 if time.monotonic() - looked > LOOK:
                     self.look()
-                    self._bury(tasks)
+                    self._seek(tasks)
                     looked = time.monotonic()
         finally:
             left = [task.future for task in tasks if task.future is not None and task.answer is None]
@@ -189,7 +183,7 @@ class Work:
         except (KilledWorker, CancelledError):
             if self.fleet.client.status != "running":
                 raise GONE from None
-            self._move(task)
+            self._bury(task)
             return
         except GnomonError:
             raise
@@ -206,17 +200,29 @@ class Work:
                 self._give(task, logs=False)
             case Stranger(why):
                 self.fleet.refuse(task.home, why)
+                if not self.fleet.threads:
+                    raise GnomonError(f"no worker can take part: {why}", "restart the workers with the sources that are here")
                 self._move(task)
 
     def _move(self, task: Task) -> None:
         self.fleet.elsewhere(task)
         self._give(task, logs=True)
 
-    def _bury(self, tasks: list[Task]) -> None:
+    def _bury(self, task: Task) -> None:
+        """A task's worker died."""
+        task.deaths += 1
+        if task.deaths == FATAL:
+            raise GnomonError(
+                f"{FATAL} workers died, one after the other, with the same part of the exploration",
+                "more memory for each (dask worker --memory-limit), or more --shards",
+            )
+        self._move(task)
+
+    def _seek(self, tasks: list[Task]) -> None:
         """Give what workers had that are gone to others."""
         self.fleet.look()
         lost = [task for task in tasks if task.answer is None and task.home not in self.fleet.threads]
         if lost and self.fleet.threads:
             self.fleet.client.cancel([task.future for task in lost])
             for task in lost:
-                self._move(task)
+                self._bury(task)

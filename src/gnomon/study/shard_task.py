@@ -88,7 +88,7 @@ class _Held:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_scenarios: dict[Asked, tuple[Scenario, Compiled]] = {}
+_scenarios: dict[Asked, tuple[Scenario | None, Compiled | None, str]] = {}
 _held: dict[str, dict[int, _Held]] = {}
 _lock = threading.Lock()
 
@@ -108,9 +108,9 @@ def work(level: Level, assumed: Assumed, turns: tuple[Turn, ...]) -> Done | Miss
     if source_digest() != asked.source:
         mine = source_digest()[:12]
         return Stranger(f"{platform.node()} has gnomon {gnomon.__version__} of other sources: {mine}, not {asked.source[:12]}")
-    scenario, compiled = _scenario(asked)
-    if scenario is None:
-        return Stranger(f"{platform.node()} builds another scenario {asked.name}")
+    scenario, compiled, why = _scenario(asked)
+    if why:
+        return Stranger(f"{platform.node()} cannot build the same {asked.name}: {why}")
     shards = _shards(level.run)
     held = []
     for turn in turns:
@@ -143,19 +143,24 @@ def _enter(held: _Held, turn: Turn, slots: list[int], blocks: int) -> Fresh | No
         return held.shard.enter(list(turn.parcels), slots, blocks)
 
 
-def _scenario(asked: Asked) -> tuple[Scenario | None, Compiled | None]:
-    """The scenario and its program; None where it is not the one that was asked for."""
+def _scenario(asked: Asked) -> tuple[Scenario | None, Compiled | None, str]:
+    """The scenario and its program, or why they are not what was asked for."""
     with _lock:
         if asked not in _scenarios:
             _scenarios[asked] = _build(asked)
         return _scenarios[asked]
 
 
-def _build(asked: Asked) -> tuple[Scenario | None, Compiled | None]:
+def _build(asked: Asked) -> tuple[Scenario | None, Compiled | None, str]:
     from gnomon.check.scenarios.catalog import build
 
-    made = build_own(asked.name) if is_own(asked.name) else build(asked.name, dict(asked.settings))
-    return (made, compile_scenario(made)) if made.digest() == asked.digest else (None, None)
+    try:
+        made = build_own(asked.name) if is_own(asked.name) else build(asked.name, dict(asked.settings))
+    except (OSError, ValueError) as error:
+        return None, None, str(error)
+    if made.digest() != asked.digest:
+        return None, None, f"its digest is {made.digest()[:12]}, not {asked.digest[:12]}"
+    return made, compile_scenario(made), ""
 
 
 def _shards(run: str) -> dict[int, _Held]:

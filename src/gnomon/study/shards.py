@@ -277,12 +277,14 @@ def explore_sharded(
     settings: dict[str, int] | None = None,
     shards: int = SHARDS,
     note: Callable[[str], None] = lambda text: None,
+    told: Callable[[str], None] | None = None,
     **options,
 ) -> Result:
     """explore(), over the workers of a cluster once the search is large. `name` and `settings` are what workers build the scenario from.
 
-    `shards` are the parts of the states, and so the most workers' threads that share the work. `note` is told what a person should know.
-    The memory that `options` limit is that of all workers' tables together. Raises GnomonError when the cluster is of no more use."""
+    `shards` are the parts of the states, and so the most workers' threads that share the work. `note` gets what a person should know,
+    `told` how far it is. The memory that `options` limit is that of all workers' tables together, and of what is on its way.
+    Raises GnomonError when the cluster is of no more use."""
     if not 1 <= shards <= MOST_SHARDS:
         raise GnomonError(f"an exploration has 1 to {MOST_SHARDS} shards, not {shards}", exit_code=2)
     asked = Asked(name, tuple(sorted((settings or {}).items())), scenario.digest(), source_digest())
@@ -295,8 +297,12 @@ def explore_sharded(
         runs.append(ShardedRun(fleet, asked, shards, *what))
         return runs[0]
 
+    def tell(states: int, transitions: int) -> None:
+        where = f", level {len(runs[0].levels)}, {shards} shards on {len(fleet.threads)} workers" if runs else ""
+        told(f"{states:,} states, {transitions:,} transitions{where}")
+
     try:
-        return explore(scenario, model, large=search, **options)
+        return explore(scenario, model, large=search, progress=tell if told else None, **options)
     finally:
         while runs:
             runs.pop().close()
