@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gnomon.check.explore import explore
 from gnomon.check.machine import compile_scenario
 from gnomon.check.oracle import choose
+from gnomon.check.portion import futures_of
 from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.catalog import build
 from gnomon.check.shard import Shard, owner, renumber, wrap
@@ -42,6 +43,11 @@ def quick(monkeypatch):
 
 def sharded(cluster, name, model="sc", shards=5, **options):
     return explore_sharded(cluster, name, build(name), model, shards=shards, **options)
+
+
+def program(made, model):
+    compiled = compile_scenario(made)
+    return made, compiled, futures_of(made, compiled, model)
 
 
 def facts(result):
@@ -75,7 +81,7 @@ def test_do_random_programs_get_the_same_verdict(batch, model, monkeypatch):
     monkeypatch.setattr(explore_module, "PATIENCE", 0)
     for seed in range(6 * batch, 6 * batch + 6):
         made = random_kernels.random_program(seed)
-        monkeypatch.setattr(shard_task, "_build", lambda asked, made=made: (made, compile_scenario(made), ""))
+        monkeypatch.setattr(shard_task, "_build", lambda asked, model, made=made: (program(made, model), ""))
         outcomes = random_kernels.setup_words()
         for how in ({"small": 1}, {"partial_order": False}, {"reduce": False}):
             one = explore(random_kernels.random_program(seed), model, outcomes=outcomes, workers=1, **how)
@@ -112,7 +118,7 @@ def test_is_a_word_shared_that_one_thread_touches_here_and_another_there(monkeyp
     for n in (1, 2):
         made.thread(f"t{n}", call(touch_if_chosen, n))
     monkeypatch.setattr(explore_module, "PATIENCE", 1 << 30)
-    monkeypatch.setattr(shard_task, "_build", lambda asked: (made, compile_scenario(made), ""))
+    monkeypatch.setattr(shard_task, "_build", lambda asked, model: (program(made, model), ""))
     one = explore(made, "sc", workers=1, partial_order=False)
     many = explore_sharded(FakeCluster(8), "here and there", made, "sc", shards=64, partial_order=False)
     assert PRIVATE in one.visible and many.visible == one.visible and facts(many) == facts(one)
@@ -154,7 +160,7 @@ def test_is_a_worker_of_another_program_left_out(monkeypatch):
 
 def test_is_a_worker_that_builds_another_scenario_left_out(monkeypatch):
     said = []
-    monkeypatch.setattr(shard_task, "_build", lambda asked: (None, None, "no such file"))
+    monkeypatch.setattr(shard_task, "_build", lambda asked, model: (None, "no such file"))
     with pytest.raises(GnomonError, match=f"no worker can take part: .* cannot build the same {PLAIN}: no such file"):
         sharded(FakeCluster(3), PLAIN, small=1, note=said.append)
     assert len(said) == 3

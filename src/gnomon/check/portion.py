@@ -8,6 +8,7 @@ that together before the next level.
 from __future__ import annotations
 
 import time
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +66,11 @@ class Assumed:
         return made
 
 
+def futures_of(scenario: Scenario, compiled: Compiled, model: str) -> Futures:
+    """Futures of which nothing is known."""
+    return Futures(compiled.layout, len(scenario.arena.words), len(scenario.threads), model == "tso")
+
+
 @dataclass(frozen=True)
 class Learned:
     """What an expansion found out about what it assumed."""
@@ -109,11 +115,12 @@ class Expanded:
 class Portion(Run):
     """A search of one level by one worker into a table of its own, which only tells which successors are the same."""
 
-    def __init__(self, scenario: Scenario, compiled: Compiled, assumed: Assumed):
+    def __init__(self, scenario: Scenario, compiled: Compiled, assumed: Assumed, futures: Futures):
+        """`futures` are those of the program, whatever was learned of them: made once, used by many."""
         machine = assumed.machine(scenario, compiled)
-        futures = Futures(compiled.layout, len(machine.initial), machine.threads, assumed.model == "tso")
+        futures = copy(futures)
         futures.number(assumed.visible or ())
-        futures.learned[:], futures.watched[:] = assumed.learned, assumed.watched
+        futures.learned, futures.watched = assumed.learned.copy(), assumed.watched.copy()
         self.assumed, self.start = assumed, machine.guard.copy()
         limits = Limits(1 << 62, 0, 0.0, time.monotonic(), 1)
         super().__init__(
@@ -167,9 +174,11 @@ class Portion(Run):
         for records, end, _ in self.written:
             n = deal(records, end, owners, n, to, tails)
         origins = worker.space.parents[:count].astype(np.int64) << 8 | worker.space.actions[:count]
+        origins = origins[np.argsort(owners, kind="stable")]
+        places = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=shards))])
         base = len(self.assumed.slots)
         return {
-            int(shard): wrap(to[begins[shard] : begins[shard + 1]], origins[owners == shard], base, slots)
+            int(shard): wrap(to[begins[shard] : begins[shard + 1]], origins[places[shard] : places[shard + 1]], base, slots)
             for shard in np.flatnonzero(sizes)
         }, owners
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import gnomon
+from gnomon.check.futures import Futures
 from gnomon.check.machine import Compiled, compile_scenario
 from gnomon.check.own import build_own, is_own
-from gnomon.check.portion import Assumed, Expanded, Portion, Unnumbered
+from gnomon.check.portion import Assumed, Expanded, Portion, Unnumbered, futures_of
 from gnomon.check.scenario import Scenario
 from gnomon.check.shard import Fresh, Parcel, Shard
 from gnomon.study.sweep import source_digest
@@ -88,7 +89,8 @@ class _Held:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_scenarios: dict[Asked, tuple[Scenario | None, Compiled | None, str]] = {}
+Made = tuple[Scenario, Compiled, Futures]
+_scenarios: dict[tuple[Asked, str], tuple[Made | None, str]] = {}
 _held: dict[str, dict[int, _Held]] = {}
 _lock = threading.Lock()
 
@@ -108,15 +110,16 @@ def work(level: Level, assumed: Assumed, turns: tuple[Turn, ...]) -> Done | Miss
     if source_digest() != asked.source:
         mine = source_digest()[:12]
         return Stranger(f"{platform.node()} has gnomon {gnomon.__version__} of other sources: {mine}, not {asked.source[:12]}")
-    scenario, compiled, why = _scenario(asked)
-    if why:
+    made, why = _scenario(asked, assumed.model)
+    if made is None:
         return Stranger(f"{platform.node()} cannot build the same {asked.name}: {why}")
+    scenario, compiled, futures = made
     shards = _shards(level.run)
     held = []
     for turn in turns:
         with _lock:
             held.append(shards.setdefault(turn.shard, _Held(Shard(scenario.progress))))
-    portion = Portion(scenario, compiled, assumed)
+    portion = Portion(scenario, compiled, assumed, futures)
     blocks = (portion.machine.threads * portion.machine.stride + 63) // 64
     fresh = [_enter(mine, turn, list(assumed.slots), blocks) for turn, mine in zip(turns, held, strict=True)]
     if None in fresh:
@@ -143,24 +146,25 @@ def _enter(held: _Held, turn: Turn, slots: list[int], blocks: int) -> Fresh | No
         return held.shard.enter(list(turn.parcels), slots, blocks)
 
 
-def _scenario(asked: Asked) -> tuple[Scenario | None, Compiled | None, str]:
+def _scenario(asked: Asked, model: str) -> tuple[Made | None, str]:
     """The scenario and its program, or why they are not what was asked for."""
     with _lock:
-        if asked not in _scenarios:
-            _scenarios[asked] = _build(asked)
-        return _scenarios[asked]
+        if (asked, model) not in _scenarios:
+            _scenarios[asked, model] = _build(asked, model)
+        return _scenarios[asked, model]
 
 
-def _build(asked: Asked) -> tuple[Scenario | None, Compiled | None, str]:
+def _build(asked: Asked, model: str) -> tuple[Made | None, str]:
     from gnomon.check.scenarios.catalog import build
 
     try:
         made = build_own(asked.name) if is_own(asked.name) else build(asked.name, dict(asked.settings))
     except (OSError, ValueError) as error:
-        return None, None, str(error)
+        return None, str(error)
     if made.digest() != asked.digest:
-        return None, None, f"its digest is {made.digest()[:12]}, not {asked.digest[:12]}"
-    return made, compile_scenario(made), ""
+        return None, f"its digest is {made.digest()[:12]}, not {asked.digest[:12]}"
+    compiled = compile_scenario(made)
+    return (made, compiled, futures_of(made, compiled, model)), ""
 
 
 def _shards(run: str) -> dict[int, _Held]:
