@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import queue
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import dask
@@ -54,7 +56,6 @@ class Fleet:
     homes: list[str] = field(default_factory=list)
     threads: dict[str, int] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
-    made: int = 0  # tasks and assumptions so far: their names differ
 
     def look(self) -> None:
         """See which workers are there that run this program."""
@@ -62,10 +63,11 @@ class Fleet:
             raise GONE
         try:
             there = self.client.nthreads()
+            new = [address for address in there if address not in self.threads and address not in self.refused]
+            unfit = strangers(self.client, new) if new else {}
         except (OSError, TimeoutError):
             raise GONE from None
-        new = [address for address in there if address not in self.threads and address not in self.refused]
-        for address, why in (strangers(self.client, new) if new else {}).items():
+        for address, why in unfit.items():
             self.refuse(address, why)
         self.threads = {address: count for address, count in there.items() if address not in self.refused}
 
@@ -112,17 +114,27 @@ class Fleet:
             for shard in task.shards:
                 self.homes[shard] = task.home
 
-    def submit(self, function: Callable, *words, name: str, workers: list[str]) -> distributed.Future:
-        self.made += 1
+    def submit(self, *words, home: str) -> distributed.Future:
+        """Have a worker do shard_task.work()."""
+        key = f"gnomon-shards-{uuid.uuid4().hex}"
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
-            return self.client.submit(
-                function, *words, key=f"gnomon-{name}-{id(self):x}-{self.made}", workers=workers, allow_other_workers=False, pure=False
-            )
+            return self.client.submit(work, *words, key=key, workers=[home], allow_other_workers=False, pure=False)
 
     def forget(self, run: str) -> None:
         """A search is over: workers need not keep its shards."""
-        if self.client.status == "running" and self.threads:
-            self.client.run(forget, run, workers=list(self.threads), wait=False, on_error="ignore")
+        if self.threads:
+            self._say(self.client.run, forget, run, workers=list(self.threads), wait=False, on_error="ignore")
+
+    def cancel(self, futures: list[distributed.Future]) -> None:
+        """Nobody waits for these any more."""
+        if futures:
+            self._say(self.client.cancel, futures)
+
+    def _say(self, what: Callable, *words, **options) -> None:
+        """Tell the cluster something that need not reach it."""
+        if self.client.status == "running":
+            with suppress(OSError, TimeoutError):
+                what(*words, **options)
 
 
 class Work:
@@ -164,13 +176,11 @@ class Work:
                     self._seek(tasks)
                     looked = time.monotonic()
         finally:
-            left = [task.future for task in tasks if task.future is not None and task.answer is None]
-            if left and self.fleet.client.status == "running":
-                self.fleet.client.cancel(left)
+            self.fleet.cancel([task.future for task in tasks if task.future is not None and task.answer is None])
         return [task.answer for task in tasks]
 
     def _give(self, task: Task, logs: bool) -> None:
-        task.future = self.fleet.submit(work, self.level, self.assumed, self.turns(task.shards, logs), name="shards", workers=[task.home])
+        task.future = self.fleet.submit(self.level, self.assumed, self.turns(task.shards, logs), home=task.home)
         task.future.add_done_callback(self.ended.put)
 
     def _take(self, task: Task) -> None:
@@ -223,6 +233,6 @@ class Work:
         self.fleet.look()
         lost = [task for task in tasks if task.answer is None and task.home not in self.fleet.threads]
         if lost and self.fleet.threads:
-            self.fleet.client.cancel([task.future for task in lost])
+            self.fleet.cancel([task.future for task in lost])
             for task in lost:
                 self._bury(task)
