@@ -153,6 +153,7 @@ def test_do_real_jobs_run_on_this_machine(tmp_path):
         [[check]]
         scenario = "tutorial/*"
         model = "sc"
+        shards = [0, 4]
         """,
     )
     began = time.monotonic()
@@ -160,7 +161,7 @@ def test_do_real_jobs_run_on_this_machine(tmp_path):
     assert done.returncode == 0, (time.monotonic() - began, done.stderr)
     with duckdb.connect(str(path.with_suffix(".duckdb")), read_only=True) as base:
         figure = "select command, coalesce(text, value::varchar) from figures join jobs using (key) where name = ? order by all"
-        assert [value for _, value in base.execute(figure, ["verdict"]).fetchall()] == ["proved", "violated"]
+        assert [value for _, value in base.execute(figure, ["verdict"]).fetchall()] == ["proved"] * 2 + ["violated"] * 2
         assert base.execute(figure, ["exit code"]).fetchall()[0][1] == "0.0"
         assert float(base.execute(figure, ["dirty log harvests"]).fetchall()[0][1]) > 0
         assert base.execute("select distinct versions['numba'] <> '', machine['name'] <> '' from jobs").fetchall() == [(True, True)]

@@ -21,8 +21,11 @@ from gnomon.check.timeline import Timeline
 from gnomon.errors import GnomonError
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
-from gnomon.study import shard_fleet, shard_task
+from gnomon.study import shard_fleet, shard_job, shard_task
+from gnomon.study.job import checked
+from gnomon.study.limited import DONE, FAILED, OUT_OF_TIME
 from gnomon.study.shards import MOST_SHARDS, explore_sharded
+from gnomon.study.sweep import Job, Limits
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 random_kernels = importlib.import_module("tests.check.random_kernels")
@@ -30,6 +33,7 @@ explore_module = importlib.import_module("gnomon.check.explore")
 
 SHARED, PRIVATE = 128, 136
 PROGRESS, PLAIN = "mmu/handshake", "tutorial/treiber"  # with and without edges of the state graph
+LARGE = "refine/handshake-specification"  # more transitions than a search has that is small
 SAME = ("verdict", "property", "states", "transitions", "steps", "ends", "outcomes", "reason")
 
 
@@ -192,6 +196,36 @@ def test_does_ctrl_c_end_it_with_what_it_has():
 def test_is_an_impossible_number_of_shards_refused(shards):
     with pytest.raises(GnomonError, match=f"1 to {MOST_SHARDS} shards, not {shards}"):
         sharded(FakeCluster(1), PLAIN, shards=shards)
+
+
+def job(**asked):
+    return [("key", Job("check", tuple(({"scenario": LARGE, "design": "", "model": "sc", "shards": 5} | asked).items())))]
+
+
+def test_is_a_check_job_of_a_study_done_by_all_workers():
+    cluster = FakeCluster(2)
+    (done,) = shard_job.outcomes(cluster, job(), Limits(600.0, 1 << 30))
+    alone = checked(explore(build(LARGE), "sc"))
+    assert (done.key, done.status, done.error) == ("key", DONE, "") and min(cluster.did.values()) > 5
+    assert {**done.figures, "seconds": 0} == {**alone, "seconds": 0}
+
+
+def test_does_a_check_job_of_a_study_end_in_time():
+    (done,) = shard_job.outcomes(FakeCluster(1), job(), Limits(1e-6, 1 << 30))
+    assert (done.status, done.error, done.figures) == (OUT_OF_TIME, "ended after 1e-06 s", {})
+
+
+def test_is_a_check_job_that_kills_its_workers_given_up():
+    (done,) = shard_job.outcomes(FakeCluster(1, lambda n: "dies"), job(), Limits(600.0, 1 << 30))
+    assert done.status == FAILED and done.error.startswith("4 workers died")
+
+
+@pytest.mark.parametrize("status", ["closed", "connecting"])
+def test_is_a_cluster_that_is_no_more_told(status):
+    cluster = FakeCluster(1)
+    cluster.status = status
+    with pytest.raises(GnomonError, match="the scheduler has gone"):
+        list(shard_job.outcomes(cluster, job(), Limits(600.0, 1 << 30)))
 
 
 def records(states, slots, blocks=1):

@@ -101,6 +101,7 @@ def test_is_a_sweep_every_combination_once(tmp_path):
         ("[[check]]\nscenario = 'nothing/*'", "no scenario matches: nothing/"),
         ("[[check]]\nscenario = 'tutorial/*'\nmodel = 'arm'", "no memory model named: arm"),
         ("[[check]]\nscenario = 'tutorial/treiber'\ndesign = 'protector=locked'", "no machine in scenario tutorial/treiber"),
+        ("[[check]]\nscenario = 'tutorial/*'\nshards = 256", "1 to 255 shards, or 0 for one worker: 256"),
         ("[[bench]]\nname = 'nothing'", "no bench named: nothing"),
         ("[limits]\nseconds = -1\n[[bench]]\nname = 'protect'", "seconds of .* is a number above 0"),
         ("[limits]\nmemory = 5\n[[bench]]\nname = 'protect'", "memory of .* is a size"),

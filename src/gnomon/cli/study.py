@@ -35,7 +35,7 @@ def study(
         _plan(found, json)
         return 0
     try:
-        from gnomon.study.cluster import cluster, outcomes
+        from gnomon.study.cluster import cluster
         from gnomon.study.results import Results
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("dask", "distributed", "duckdb", "psutil"):
@@ -55,7 +55,7 @@ def study(
             if scheduler is None:
                 machine_class()  # compile once, before every job wants to
             with cluster(scheduler, workers) as client, _progress(len(jobs), len(kept)) as tell:
-                for outcome in outcomes(client, todo, found.limits):
+                for outcome in _outcomes(client, todo, found.limits):
                     results.keep(found.name, jobs[outcome.key], source, outcome)
                     statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
                     tell(jobs[outcome.key], outcome)
@@ -66,6 +66,18 @@ def study(
         now = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "nothing to do"
         print(f"{len(jobs)} jobs: {len(kept)} were there already, now {now}\n{path}")
     return 0 if set(statuses) <= {DONE} else 1
+
+
+def _outcomes(client, jobs: list, limits) -> Iterator:
+    """Of jobs that a worker does alone, all at once; then of those that all workers do together."""
+    from gnomon.study.cluster import outcomes
+
+    yield from outcomes(client, [(key, job) for key, job in jobs if not job.asked.get("shards")], limits)
+    together = [(key, job) for key, job in jobs if job.asked.get("shards")]
+    if together:
+        from gnomon.study import shard_job
+
+        yield from shard_job.outcomes(client, together, limits)
 
 
 def _plan(sweep, json: bool) -> None:

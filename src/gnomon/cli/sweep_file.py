@@ -40,7 +40,7 @@ from gnomon.study.sweep import Job, Limits, Sweep, scenario
 
 AXES = {
     "run": {"workload": None, "design": "", "memory": "128M", "harts": 1, "seed": 1, "append": "", "harvest": "0ms"},
-    "check": {"scenario": None, "design": "", "model": "tso"},
+    "check": {"scenario": None, "design": "", "model": "tso", "shards": 0},
     "bench": {"name": None, "turn": 1},
 }
 """The axes of each kind of job, and what they are where the file does not say; None: it must."""
@@ -48,6 +48,7 @@ AXES = {
 DEFAULT_SECONDS, DEFAULT_MEMORY = 600.0, "8G"
 MOST_JOBS = 100_000
 MOST_HARTS = 48
+MOST_SHARDS = 255
 
 
 def load(path: Path) -> Sweep:
@@ -156,6 +157,12 @@ def _harts(count: int) -> list[int]:
     return [count]
 
 
+def _shards(count: int) -> list[int]:
+    if not 0 <= count <= MOST_SHARDS:
+        raise GnomonError(f"an exploration has 1 to {MOST_SHARDS} shards, or 0 for one worker: {count}")
+    return [count]
+
+
 KNOWN = {
     ("run", "workload"): _one_of("guest", guests.names),
     ("run", "design"): _design,
@@ -164,6 +171,7 @@ KNOWN = {
     ("run", "harts"): _harts,
     ("run", "harvest"): lambda text: [round(units.duration(text) * 1e6)],
     ("check", "scenario"): _scenarios,
+    ("check", "shards"): _shards,
     ("check", "model"): _one_of("memory model", lambda: ("sc", "tso")),
     ("bench", "name"): _one_of("bench", benches),
 }

@@ -13,10 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gnomon.study.sweep import Job, bootargs, scenario
+
+if TYPE_CHECKING:
+    from gnomon.check.result import Result
 
 Figures = dict[str, float | str]
 PR_SET_PDEATHSIG = 1
@@ -85,7 +89,11 @@ def _check(asked: dict, memory: int) -> Figures:
     from gnomon.check.explore import explore
     from gnomon.check.scenarios.catalog import build
 
-    result = explore(build(scenario(asked)), asked["model"], memory=memory * 3 // 4)
+    return checked(explore(build(scenario(asked)), asked["model"], memory=memory * 3 // 4))
+
+
+def checked(result: Result) -> Figures:
+    """The figures of an exploration."""
     figures: Figures = {name: getattr(result, name) for name in ("verdict", "states", "transitions", "steps", "seconds")}
     if result.violated:
         figures |= {"property": result.property, "counterexample": len(result.schedule)}

@@ -31,7 +31,13 @@ FEW, MANY = 500, 40_000
 PATIENCE = 5.0
 """Seconds for an answer to come over; doubled each time that it does not."""
 FATAL = 4
-GONE = GnomonError("the scheduler has gone, and with it the exploration", "start it again, and run the same command")
+
+
+class Gone(GnomonError):
+    """The cluster is no more."""
+
+    def __init__(self):
+        super().__init__("the scheduler has gone, and with it the exploration", "start it again, and run the same command")
 
 
 @dataclass
@@ -60,13 +66,13 @@ class Fleet:
     def look(self) -> None:
         """See which workers are there that run this program."""
         if self.client.status != "running":
-            raise GONE
+            raise Gone()
         try:
             there = self.client.nthreads()
             new = [address for address in there if address not in self.threads and address not in self.refused]
             unfit = strangers(self.client, new) if new else {}
         except (OSError, TimeoutError):
-            raise GONE from None
+            raise Gone() from None
         for address, why in unfit.items():
             self.refuse(address, why)
         self.threads = {address: count for address, count in there.items() if address not in self.refused}
@@ -192,7 +198,7 @@ class Work:
             return
         except (KilledWorker, CancelledError):
             if self.fleet.client.status != "running":
-                raise GONE from None
+                raise Gone() from None
             self._bury(task)
             return
         except GnomonError:

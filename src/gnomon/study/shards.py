@@ -33,6 +33,7 @@ from gnomon.study.sweep import source_digest
 
 SHARDS = 32
 MOST_SHARDS = 255
+"""An owner is a byte."""
 
 
 class Stopped(Exception):
