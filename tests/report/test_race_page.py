@@ -18,8 +18,9 @@ NOW = "const now = () => document.querySelector('.row.now')?.textContent ?? 'non
 
 
 def made(name: str, model: str = "tso") -> Timeline:
+    """The same counterexample each time: of the shortest ones, several workers show the one that they meet first."""
     scenario = build(name)
-    return Timeline(scenario, explore(scenario, model))
+    return Timeline(scenario, explore(scenario, model, workers=1))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_is_the_page_self_contained_and_readable_without_a_script(lost):
     text = page(lost, "what it shows", "gnomon check x")
     assert not re.search(r"""(src|href)=["']?(?!data:|#)\w""", text) and "http" not in text and "@import" not in text
     assert text.count("role=option") == len(lost.moments)
-    assert "its copy at the destination 1: LOST" in text and "violated: nothing lost" in text
+    assert re.search(r"page 0 holds 2, its copy at the destination [01]: LOST", text) and "violated: nothing lost" in text
 
 
 def test_does_markup_in_a_scenario_stay_text():
@@ -102,7 +103,8 @@ def test_do_source_tables_buffers_and_words_follow_the_step(tmp_path, lost):
     assert "cmpxchg(m, at, spte, new)" in told(dom, "line") and "spte_protect" in told(dom, "where")
     assert int(told(dom, "before")) == int(told(dom, "after")) + 1, "the picture after the step lacks the W that the one before has"
     assert int(told(dom, "marked")) >= 1
-    assert "page 0 = 2" in told(dom, "buffer") and "table 0[0]" in told(dom, "words")
+    waiting = [lost.buffer_text(pairs) for pairs in hit.event.buffers]
+    assert any(waiting) and all(text in told(dom, "buffer") for text in waiting) and "table 0[0]" in told(dom, "words")
     assert told(dom, "differs") == "1"
 
 

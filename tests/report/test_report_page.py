@@ -17,7 +17,10 @@ from gnomon.check.matrix import SHIPPED, Cell
 from gnomon.cli import bench, gather, report, warming
 from gnomon.cli.main import command
 from gnomon.report.claims_page import evidence
+from gnomon.report.matrix_page import matrix
 from gnomon.report.report_page import Section, Step, report_page
+from gnomon.study.pressure.kept import Cited, Run
+from gnomon.study.pressure.run import Outcome, Sample
 
 CELLS = [
     Cell(design, prop, model, verdict, "reuse/middle-level-guard" if verdict else "", 1234, 47, 0.1)
@@ -28,6 +31,20 @@ CELLS = [
 ROWS = [bench.Row("protect", "harvest, scattered pages of a guest", 12.5, "ns/page", "mprotect", 9.1, "ratio >= 5", True)]
 
 
+SAMPLES = [Sample(n / 10, 60, 7 * n, 4, 90 - 9 * n, 30 * (3 <= n < 6)) for n in range(10)]
+COUNTS = (
+    "low crossings",
+    "min crossings",
+    "failed allocations",
+    "refused to the consumer",
+    "shrinker runs",
+    "stalls",
+    "grace periods",
+    "zaps",
+)
+OUTCOME = Outcome("call-rcu", True, 1.0, 128, 4, SAMPLES, dict.fromkeys((*COUNTS, "stores"), 7), ())
+
+
 @pytest.fixture(scope="module")
 def gathered():
     found = gather.Gathered()
@@ -36,6 +53,8 @@ def gathered():
     found.claims = [settle(claim, "sc", found=lambda scenario, result: seen.append((scenario, result)))]
     found.evidence = {"C10": evidence(seen, lambda name: f"about {name}")}
     found.cells, found.rows = CELLS[:-1], ROWS
+    found.outcomes = [OUTCOME]
+    found.runs = [Cited("C10", True, "not by pressure, but <so>", Run("gnomon pressure --time 1s", "today", "P", "0"))]
     found.step("gnomon claims", 1.5, gather.DONE)
     found.step("gnomon bench <slow>", 0.0, gather.LEFT_OUT, "not in --quick")
     return found
@@ -47,17 +66,35 @@ def text(gathered):
 
 
 def test_has_the_page_every_part_and_where_each_comes_from(text):
-    assert {"claims", "matrix", "bench", "made"} <= set(re.findall(r'<section class=part id="?([a-z]+)', text))
+    assert {"claims", "matrix", "bench", "pressure", "made"} == set(re.findall(r'<section class=part id="?([a-z]+)', text))
     for shown in (
         "gnomon claims",
         "gnomon check --matrix",
         "gnomon bench protect",
+        "gnomon pressure --time 1s",
         "gnomon check reuse/middle-level-guard --design guard=none --model tso",
     ):
         assert f"<code>{shown}</code>" in text
     assert text.count("<section class=race") == 1 and "gnomon check reuse/middle-level-guard:none --model sc" in text
     assert "not in --quick" in text and "1 of 2 steps" in text and "gnomon bench &lt;slow&gt;" in text
     assert "llvmlite" in text and "sources " in text
+    assert text.count("not by pressure, but &lt;so&gt;") == 2, "the claim and the section cite the run"
+    assert "ns a page of a lockless harvest" in text, "a bench says what it measures"
+    assert text.count("another consumer takes every frame") == 1
+
+
+def test_is_a_matrix_cell_a_line_for_each_model_and_what_it_rests_on(text):
+    row = re.search(r"<tr><td><b>guard=<wbr>none</b></td>.*?</tr>", text)[0]
+    assert row.count("<td>") == 6
+    assert row.count("<span class=model>sc</span> <span class=violated>violated</span> 47 steps<br><span class=model>tso</span>") == 5
+    assert row.count("<small>reuse/middle-level-guard</small>") == 5
+    assert "<span class=proved>proved</span> 1,234" in text and matrix([CELLS[-1]]).count("not looked at") == 1
+
+
+def test_does_the_page_say_what_its_words_mean(text):
+    shown = re.search(r"<details class=glossary>.*?</details>", text, re.DOTALL)[0]
+    for word in ("spte", "rmap", "harvest", "grace period", "type-stable slab", "n_max", "proved", "violated", "bounded", "tso"):
+        assert re.search(rf"<dt>[^<]*\b{word}\b", shown), word
 
 
 def test_is_nothing_fetched_and_does_every_link_lead_somewhere(text):
@@ -88,8 +125,12 @@ def test_does_it_fit_the_window_and_do_keys_open_and_step(tmp_path, text, width,
       say('kept', document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'End', bubbles: true, cancelable: true})));
       document.querySelectorAll('details').forEach(d => {d.open = true});
       say('open-wide', document.documentElement.scrollWidth > innerWidth);
+      const frame = document.createElement('iframe'); frame.style = 'width:360px;height:700px;border:0'; frame.srcdoc = PAGE;
+      document.body.append(frame);
+      frame.onload = () => say('phone', frame.contentDocument.documentElement.scrollWidth);
     }, 300);
     """
+    script = f"const PAGE = {json.dumps(text)};".replace("</", "<\\/") + script
     dom = visit(tmp_path, text, script, width=width, flags=(f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",))
     for name, value in (
         ("wide", "false"),
@@ -99,6 +140,7 @@ def test_does_it_fit_the_window_and_do_keys_open_and_step(tmp_path, text, width,
         ("open-wide", "false"),
     ):
         assert f'<p id="{name}">{value}</p>' in dom, name
+    assert int(re.search(r'<p id="phone">(\d+)</p>', dom)[1]) <= 360
 
 
 def test_is_the_data_of_the_page_given_as_json(gathered):

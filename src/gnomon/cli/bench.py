@@ -7,7 +7,8 @@ it where the bench does not say so itself. A figure that could not be taken has 
 
 from __future__ import annotations
 
-import importlib
+import ast
+import importlib.util
 import pkgutil
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,7 @@ def bench(
     if html:
         from gnomon.report.bench_page import bench_page
 
-        write(lambda: html.write_text(bench_page(found, HEADER, cells)), html)
+        write(lambda: html.write_text(bench_page(found, HEADER, cells, about)), html)
     if json:
         say.json(found)
     else:
@@ -89,4 +90,11 @@ def judge(row: Row) -> Row:
 def cells(row: Row) -> tuple:
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
     holds = "" if row.holds is None else "yes" if row.holds else "NO"
-    return (row.bench, row.figure, "" if row.value is None else f"{row.value:.4g}", row.unit, row.peer, ratio, row.target, holds)
+    value = "" if row.value is None else f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.4g}"
+    return (row.bench, row.figure, value, row.unit, row.peer, ratio, row.target, holds)
+
+
+def about(name: str) -> str:
+    """What a bench measures: the first paragraph of its module."""
+    spec = importlib.util.find_spec(benches()[name])
+    return " ".join(ast.get_docstring(ast.parse(Path(spec.origin).read_text())).split("\n\n")[0].split())

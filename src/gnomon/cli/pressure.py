@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +19,8 @@ HEADER = (
     "n_max",
     "deferred, peak",
     "least free",
-    "low x",
-    "min x",
+    "below low",
+    "below min",
     "failed",
     "refused",
     "shrinks",
@@ -59,20 +60,25 @@ def pressure(
     if html:
         from gnomon.report.pressure_page import pressure_page
 
-        write(lambda: html.write_text(pressure_page(outcomes, HEADER, cells, [(f.claim, f.text) for f in found])), html)
+        write(lambda: html.write_text(pressure_page(outcomes, HEADER, cells, said(found))), html)
     if json:
         say.json({"outcomes": [o.document() for o in outcomes], "findings": [asdict(f) for f in found]})
     else:
         print(say.columns(HEADER, map(cells, outcomes), right="lrrrrrrrrrrrrr"))
         print()
-        for f in found:
-            print(f"{f.claim}  {shown(f)}: {f.text}")
+        for claim, text in said(found):
+            print(f"{claim}  {text}")
     return 1 if any(o.lost and o.is_right for o in outcomes) else 0
 
 
 def shown(finding) -> str:
     """Whether a run showed the claim, in words."""
     return "shown in the run" if finding.holds else "not shown in the run"
+
+
+def said(found: Iterable) -> list[tuple[str, str]]:
+    """Of each claim, what the run came to."""
+    return [(f.claim, f"{shown(f)}: {f.text}") for f in found]
 
 
 def _command(reclaim: str, time: str, seed: int) -> str:

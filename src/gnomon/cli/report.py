@@ -121,11 +121,13 @@ def _page(found: Gathered, made: dict[str, str], quick: bool) -> str:
     if found.rows:
         held = [row.holds for row in found.rows if row.holds is not None]
         names = list(dict.fromkeys(row.bench for row in found.rows))
-        body = "".join(bench_page.section(n, [r for r in found.rows if r.bench == n], bench.HEADER, bench.cells) for n in names)
+        body = "".join(
+            bench_page.section(n, bench.about(n), [r for r in found.rows if r.bench == n], bench.HEADER, bench.cells) for n in names
+        )
         said = f"{len(names)} benches, {len(found.rows)} figures; {sum(held)} of {len(held)} targets hold in this run"
         sections.append(Section("bench", "Benches", said, (), body))
     if found.outcomes:
-        body = pressure_page.section(found.outcomes, pressure.HEADER, pressure.cells, [(c.claim, c.text) for c in found.runs])
+        body = pressure_page.section(found.outcomes, pressure.HEADER, pressure.cells, pressure.said(found.runs))
         said = f"{len(found.outcomes)} runs of two machines and another consumer on one pool of frames"
         command = " ".join(("gnomon pressure", *(QUICK_PRESSURE if quick else ())))
         sections.append(Section("pressure", "Memory pressure", said, (command,), body))

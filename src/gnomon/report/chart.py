@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 12, 40
 COLOURS = 8
 BAR, BAR_GAP, LABEL = 18, 8, 300
 
@@ -27,9 +27,10 @@ def lines(
     log_y: bool = False,
     marks: dict[str, float] | None = None,
     band: tuple[str, float, float] | None = None,
+    x_text: Callable[[float], str] | None = None,
 ) -> str:
     """A line a series, as plot() draws them, and what the colours mean."""
-    parts = plot(series, x, y, log_x=log_x, log_y=log_y, marks=marks, band=band)
+    parts = plot(series, x, y, log_x=log_x, log_y=log_y, marks=marks, band=band, x_text=x_text)
     if not parts:
         return "<p class=dim>nothing to draw</p>"
     keys = "".join(f'<li class="t{n % COLOURS}">{escape(name)}</li>' for n, name in enumerate(series))
@@ -94,18 +95,33 @@ def bars(values: Sequence[tuple[str, float]], unit: str) -> str:
     log = bool(positive) and max(positive) > 100 * min(positive)
     axis = _Axis(min(positive) / 2 if log else 0.0, max(positive, default=1.0), log)
     height = len(values) * (BAR + BAR_GAP)
+    figures = [f"{number(v)} {unit}" for _, v in values]
+    room = WIDTH - LABEL - 14 - 6.5 * max(map(len, figures))
     parts = []
     for n, (name, v) in enumerate(values):
         y = n * (BAR + BAR_GAP)
-        width = axis.place(v) * (WIDTH - LABEL - 90) if v > 0 else 0
+        width = axis.place(v) * room if v > 0 else 0
         parts.append(
             f'<text class=tick x="{LABEL - 8}" y="{y + 13}" text-anchor=end>{escape(shorten(name))}<title>{escape(name)}</title></text>'
         )
         parts.append(f'<rect class=bar x="{LABEL}" y="{y}" width="{width:.1f}" height="{BAR}"/>')
-        parts.append(f'<text class=tick x="{LABEL + width + 6:.1f}" y="{y + 13}">{number(v)} {escape(unit)}</text>')
+        parts.append(f'<text class=tick x="{LABEL + width + 6:.1f}" y="{y + 13}">{escape(figures[n])}</text>')
     scale = " (logarithmic)" if log else ""
     label = f"{escape(unit)}{scale}"
     return f'<figure><svg class=chart viewBox="0 0 {WIDTH} {height}" role=img aria-label="{label}">{"".join(parts)}</svg></figure>'
+
+
+def shares(histograms: dict[str, Points]) -> dict[str, list[tuple[float, float]]]:
+    """From counts by value to percentages of what is greater or equal, all from the least value on: lines for logarithmic axes."""
+    least = min(value for points in histograms.values() for value, _ in points)
+    found = {}
+    for name, points in histograms.items():
+        total, above, course = sum(n for _, n in points), 0, []
+        for value, n in sorted(points, reverse=True):
+            above += n
+            course.append((value, 100.0 * above / total))
+        found[name] = [(least, 100.0), *reversed(course)]
+    return found
 
 
 def shorten(text: str, most: int = 46) -> str:

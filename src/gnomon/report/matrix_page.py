@@ -9,14 +9,23 @@ from gnomon.check.matrix import SHIPPED, Cell
 from gnomon.mmu.designs import AXES
 from gnomon.report.report_page import table
 
+LEGEND = (
+    "A cell has a line for each memory model: proved, with the states that were looked at; or violated, with the steps of the shortest "
+    "counterexample. Below it is the scenario."
+)
+
 
 def matrix(cells: Sequence[Cell]) -> str:
     """The table, and below it what each cell rests on, a design a line."""
-    columns = list(dict.fromkeys((c.property, c.model) for c in cells))
+    columns, models = (list(dict.fromkeys(values)) for values in ((c.property for c in cells), (c.model for c in cells)))
     rows = {d: {(c.property, c.model): c for c in cells if c.design == d} for d in dict.fromkeys(c.design for c in cells)}
-    header = ("design", *(f"{name}, {model}" for name, model in columns))
-    drawn = table(header, [(f"<b>{escape(d)}</b>", *(_cell(row[c]) for c in columns)) for d, row in rows.items()], "designs by properties")
-    return f"{drawn}<h3>What each design is, and what its cells rest on</h3>{''.join(_design(d, row.values()) for d, row in rows.items())}"
+    lines = [
+        (f"<b>{escape(d).replace('=', '=<wbr>')}</b>", *(_cell([row[name, model] for model in models]) for name in columns))
+        for d, row in rows.items()
+    ]
+    drawn = table(("design", *columns), lines, "designs by properties and memory models")
+    details = "".join(_design(d, row.values()) for d, row in rows.items())
+    return f"<p class=facts>{LEGEND}</p>{drawn}<h3>What each design is, and what its cells rest on</h3>{details}"
 
 
 def said(cells: Sequence[Cell]) -> str:
@@ -33,11 +42,22 @@ def command(cell: Cell) -> str:
     return f"gnomon check {cell.scenario}{design} --model {cell.model}"
 
 
-def _cell(cell: Cell) -> str:
-    if not cell.verdict:
+def _cell(of_models: Sequence[Cell]) -> str:
+    """The verdicts of one design and property, a line a memory model, and the scenarios they rest on."""
+    if not any(c.verdict for c in of_models):
         return "<span class=dim>not looked at</span>"
-    size = f"{cell.steps} steps" if cell.verdict == "violated" else f"{cell.states:,} states"
-    return f"<span class={cell.verdict}>{cell.verdict}</span><small>{escape(cell.scenario)}<br>{size}</small>"
+    lines = "".join(
+        f"<span class=model>{c.model}</span> <span class={c.verdict or 'dim'}>{c.verdict or 'not looked at'}</span> {_size(c)}<br>"
+        for c in of_models
+    )
+    names = dict.fromkeys(c.scenario for c in of_models if c.scenario)
+    return f"{lines}<small>{'<br>'.join(map(escape, names))}</small>"
+
+
+def _size(cell: Cell) -> str:
+    if not cell.verdict:
+        return ""
+    return f"{cell.steps} step{'s' * (cell.steps != 1)}" if cell.verdict == "violated" else f"{cell.states:,}"
 
 
 def _design(name: str, cells) -> str:

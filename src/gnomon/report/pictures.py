@@ -73,9 +73,7 @@ def jitter(rows: Sequence, made: str) -> str:
     """Which share of write faults took longer than so many ns; `rows` are those of `gnomon bench jitter` with a spread."""
     spreads = [(*r.figure.rpartition(":")[0].partition(", "), r.points) for r in rows if r.points]
     most = max(vcpus for vcpus, *_ in spreads)
-    chosen = {NAMES_OF.get(kind, kind): points for vcpus, _, kind, points in spreads if vcpus == most}
-    least = min(ns for points in chosen.values() for ns, _ in points)
-    series = {name: [(least, 100.0), *_slower(points)] for name, points in chosen.items()}
+    series = chart.shares({NAMES_OF.get(kind, kind): points for vcpus, _, kind, points in spreads if vcpus == most})
     drawn = chart.plot(series, "longer than", "% of write faults", log_x=True, log_y=True, x_text=chart.duration)
     title = f"Write faults of {most} while a harvest write-protects their pages"
     return _panels(title, {"": drawn}, list(series), f"gnomon bench jitter \N{MIDDLE DOT} {made}")
@@ -92,15 +90,6 @@ def pressure(outcomes: Sequence, made: str) -> str:
     names = ",".join(o.reclaim for o in outcomes)
     title = "Shadow pages of two machines that zap all the time"
     return _panels(title, panels, list(courses.values()), f"gnomon pressure --reclaim {names} \N{MIDDLE DOT} {made}")
-
-
-def _slower(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """From a histogram to percentages of what lies above each bucket."""
-    total, above, found = sum(n for _, n in points), 0, []
-    for ns, n in sorted(points, reverse=True):
-        above += n
-        found.append((ns, 100.0 * above / total))
-    return found[::-1]
 
 
 def _is_handshake(timeline: Timeline, moment: Moment) -> bool:

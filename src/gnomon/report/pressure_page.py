@@ -8,7 +8,13 @@ from html import escape
 from gnomon.report.chart import lines
 from gnomon.report.page import document
 
-COURSES = {"live": "live", "deferred": "deferred", "cached": "slab-cached", "free": "free", "held": "held by the consumer"}
+COURSES = {
+    "live": "live shadow pages",
+    "deferred": "wait for a grace period",
+    "cached": "kept by slabs",
+    "free": "free frames",
+    "held": "held by the consumer",
+}
 
 
 def pressure_page(outcomes: Sequence, header: Sequence[str], cells, findings: Sequence[tuple[str, str]]) -> str:
@@ -20,8 +26,9 @@ def section(outcomes: Sequence, header: Sequence[str], cells, findings: Sequence
     heads = "".join(f"<th>{escape(h)}</th>" for h in header)
     rows = "".join("<tr>" + "".join(f"<td>{escape(str(c))}</td>" for c in cells(o)) + "</tr>" for o in outcomes)
     said = "".join(f"<li><b>{escape(claim)}</b> {escape(text)}</li>" for claim, text in findings)
-    charts = "".join(f"<h3>{escape(o.title)}</h3>{chart(o)}" for o in outcomes)
-    return f"<ul>{said}</ul><div class=scroll><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{charts}"
+    charts = "".join(f"<div><h3>{escape(o.title)}</h3>{chart(o)}</div>" for o in outcomes)
+    table = f"<div class=scroll><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    return f"<ul>{said}</ul>{table}<div class=charts>{charts}</div>"
 
 
 def chart(outcome) -> str:

@@ -41,7 +41,8 @@ def report_page(title: str, sections: Sequence[Section], steps: Sequence[Step], 
     """The whole page; `made` are facts of the machine, the programs and the time, by name."""
     cards = "".join(f'<li><a href="#{escape(s.id)}">{escape(s.title)}</a><span>{escape(s.said)}</span></li>' for s in sections)
     missing = [s for s in steps if s.status != "done"]
-    note = f'<p class=missing>Not all is here: {len(missing)} of {len(steps)} steps, <a href="#made">and why</a>.</p>' if missing else ""
+    left = f"{len(missing)} of {len(steps)} steps were left out or not finished"
+    note = f'<p class=missing>Not all is here: {left}, <a href="#made">and why</a>.</p>' if missing else ""
     facts = " · ".join(made[name] for name in ("date", "gnomon", "processor") if made.get(name))
     head = f"<h1>{escape(title)}</h1><p>{escape(ABOUT)}</p><p class=facts>{escape(facts)}</p>{note}{words()}"
     cards += '<li><a href="#made">How it was made</a><span>machine, versions, commands</span></li>'

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 WORDS = {
-    "claim": "what somebody said in the 2013 thread. Shown: every search below it ended as the claim says; refuted: one did not",
+    "claim": "what somebody said in the 2013 thread. Shown: every search below it ended as the claim says; refuted: one did not. "
+    "In the run: gnomon pressure showed it on the running machine too",
     "proved": "every interleaving was looked at, within the bounds that stand beside it, and none breaks the property",
     "violated": "some interleaving breaks the property; the shortest one found is shown, a step an access to shared memory",
     "bounded": "a limit of time or memory stopped the search: nothing was found, nothing is proved",
