@@ -2,13 +2,14 @@
 
 import json
 import os
+import pickle
 import re
 from pathlib import Path
 
 import pytest
 
 from gnomon.check.context import VIOLATIONS
-from gnomon.check.scenarios.catalog import entries, find
+from gnomon.check.scenarios.catalog import Unknown, entries, find
 from gnomon.check.scenarios.rules import RULES, table
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())
@@ -77,3 +78,11 @@ def test_is_a_deadlock_seen_as_threads_that_turn_for_ever(mutant):
     """Kernels wait by turning: who waits for each other, or for himself, never gets on."""
     for model in ("sc", "tso"):
         assert GOLDENS[f"{mutant} {model}"][:2] == ["violated", "progress"]
+
+
+def test_does_an_unknown_name_survive_the_way_from_a_worker_process():
+    with pytest.raises(Unknown) as told:
+        find("harvest/fast-fault:nothing")
+    again = pickle.loads(pickle.dumps(told.value))
+    assert (str(again), again.known) == (str(told.value), told.value.known)
+    assert str(again) == "no mutant of harvest/fast-fault named 'nothing'" and again.known

@@ -120,6 +120,31 @@ def test_does_ctrl_c_end_everything_within_a_second(gnomon, words, number, code)
     assert b"Traceback" not in process.err
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_does_a_process_told_twice_to_end_do_so_quietly(number, code):
+    """The second signal comes while the first one's way out is under way."""
+    program = """
+import signal, sys, time
+from gnomon.cli import main
+def slow(*_, **__):
+    try:
+        print("in", flush=True)
+        time.sleep(60)
+    finally:
+        print("leaving", flush=True)
+        time.sleep(0.3)
+main.app = slow
+main.main()
+"""
+    with subprocess.Popen([FAKE[0], "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"in\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == b"leaving\n"
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert process.stderr.read() == b""
+
+
 def test_does_ctrl_c_end_a_process_whose_main_thread_cannot_hear_it():
     """As in a compiler: whatever the main thread hears, it does not end by itself."""
     code = """

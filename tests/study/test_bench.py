@@ -190,6 +190,8 @@ def test_are_pages_writable_again_after_a_peer():
             peer = kind(addresses, protect_peers.pages(addresses))
         except GnomonError:
             continue
+        before = whole.arena.words[whole.frames() * ram.PAGE_WORDS].copy()
         peer.protect()
         peer.close()
         whole.touch()
+        assert (whole.arena.words[whole.frames() * ram.PAGE_WORDS] == before + 1).all()

@@ -114,14 +114,16 @@ def _end_on_signals() -> None:
     """SIGINT and SIGTERM end the process within a second, also from inside a compiler or a compiled loop: the C handler writes the
     signal's number to a socket at once, and a thread that reads it allows the main thread GRACE seconds for its own way out."""
 
-    def on_term(*_):
-        raise Terminated
+    def leave(number, _):
+        for heard in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(heard, signal.SIG_IGN)  # one is enough: the next would end the way out, with a traceback
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, on_term)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
 
     def watch():
         while got := ours.recv(1):

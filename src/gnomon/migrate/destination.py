@@ -34,6 +34,7 @@ AHEAD = 4
 
 HARTS_MOST = 64
 LEAST_SHADOW_PAGES = 64
+"""Those of vm/machine.py, which is imported when a machine is made."""
 """A small guest may have that many, more than it has pages."""
 
 WAKE = 0.1
@@ -185,8 +186,12 @@ class Reception:
         host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if hello.memory > host:
             raise WireError(f"the guest has {hello.memory} bytes of memory and this host has {host}")
-        if not 1 <= hello.shadow_pages <= max(LEAST_SHADOW_PAGES, hello.memory // PAGE):
-            raise WireError(f"a guest of {hello.memory // PAGE} pages cannot have so many shadow pages: {hello.shadow_pages}")
+        most = max(LEAST_SHADOW_PAGES, hello.memory // PAGE)
+        if not LEAST_SHADOW_PAGES <= hello.shadow_pages <= most:
+            raise WireError(
+                f"a guest of {hello.memory // PAGE} pages has {LEAST_SHADOW_PAGES} to {most} shadow pages, "
+                f"and this one says {hello.shadow_pages}"
+            )
         if len(hello.name) > 64 or not hello.name.isprintable():
             raise WireError(f"the name of a guest is at most 64 printable characters: {hello.name[:64]!r}")
 

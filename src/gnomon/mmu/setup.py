@@ -14,7 +14,7 @@ from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.rmap import take_spare
 from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
 from gnomon.mmu.vm_words import HASH_BUCKETS, VM, VM_WORDS
-from gnomon.mmu.zap import commit_zap, prepare_zap
+from gnomon.mmu.zap import zap_all
 
 
 @kernel
@@ -70,11 +70,7 @@ def vcpu_create(m, vm, t):
 @kernel(entry=True)
 def vm_clear(m, vm, t):
     """Zap every shadow page and free every guest frame: the machine is as new, its own tables stay. All vCPUs are out."""
-    zapped = 0
-    while read_once(m, vm + VM.active_head):
-        zapped = prepare_zap(m, vm, t, read_once(m, vm + VM.active_head), zapped)
-    write_once(m, vm + VM.direct_root, 0)
-    commit_zap(m, vm, t, zapped)
+    zap_all(m, vm, t)
     while read_once(m, vm + VM.deferred):  # who still reads is a harvest, and ends
         if run_callbacks(m, t, 64) == 0:
             sched_yield()

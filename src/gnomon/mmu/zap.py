@@ -142,6 +142,16 @@ def commit_zap(m, vm, t, zapped):
 
 
 @kernel
+def zap_all(m, vm, t):
+    """Zap every shadow page, roots too, and free them. Under mmu_lock, or with every vCPU out."""
+    zapped = 0
+    while read_once(m, vm + VM.active_head):
+        zapped = prepare_zap(m, vm, t, read_once(m, vm + VM.active_head), zapped)
+    write_once(m, vm + VM.direct_root, 0)
+    return commit_zap(m, vm, t, zapped)
+
+
+@kernel
 def is_crowded(m, vm):
     """1 when fewer than KEEP_FREE_PAGES are left below n_max: a slow fault may need as many."""
     return int(read_once(m, vm + VM.n_used) + KEEP_FREE_PAGES > read_once(m, vm + VM.n_max))

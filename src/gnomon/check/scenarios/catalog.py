@@ -40,8 +40,11 @@ class Unknown(ValueError):
     """A name that is in no catalog; `known` are the names that are."""
 
     def __init__(self, what: str, name: str, known: list[str]):
-        super().__init__(f"no {what} named {name!r}")
-        self.known = known
+        super().__init__(what, name, known)  # what it is made of, so that it can be pickled
+        self.what, self.name, self.known = what, name, known
+
+    def __str__(self) -> str:
+        return f"no {self.what} named {self.name!r}"
 
 
 def entries() -> list[Entry]:

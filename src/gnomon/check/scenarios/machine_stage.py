@@ -74,13 +74,20 @@ def no_guest_tables(m, vm, v, va, access, regime):
 
 
 @kernel
+def map_for_store(m, v, gpa):
+    """What a store that missed the TLB needs: here there is memory for it, and no table of the guest is stored to."""
+    expect(mmu_translate(m, v, gpa, TLB_WRITE) == XL_OK)
+    return 0
+
+
+@kernel
 def guest_store(m, v, gpa, value):
     """A store of the guest, from the TLB lookup to its retirement."""
     guest_enter(m, v)
     regime = read_once(m, v + VCPU.data_regime)
     host = tlb_host(m, v, gpa, TLB_WRITE, regime)
     while host < 0:
-        expect(mmu_translate(m, v, gpa, TLB_WRITE) == XL_OK)
+        map_for_store(m, v, gpa)
         host = tlb_host(m, v, gpa, TLB_WRITE, regime)
     store64(m, host, value)
     guest_exit(m, v)

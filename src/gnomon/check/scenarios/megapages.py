@@ -9,7 +9,7 @@ from __future__ import annotations
 from gnomon.check.oracle import expect
 from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
-from gnomon.check.scenarios.machine_stage import Stage, guest_store, page_word
+from gnomon.check.scenarios.machine_stage import Stage, guest_store, map_for_store, page_word
 from gnomon.check.scenarios.reuse import LEVELS
 from gnomon.check.scenarios.stage import frames_are_safe
 from gnomon.lang import kernel
@@ -82,17 +82,9 @@ def large_has_w(m, v, pages):
 
 
 @kernel
-def patient_store(m, v, gpa, value):
-    """guest_store() that tries again while there is no memory for it."""
-    guest_enter(m, v)
-    regime = read_once(m, v + VCPU.data_regime)
-    host = tlb_host(m, v, gpa, TLB_WRITE, regime)
-    while host < 0:
-        mmu_translate(m, v, gpa, TLB_WRITE)
-        host = tlb_host(m, v, gpa, TLB_WRITE, regime)
-    store64(m, host, value)
-    guest_exit(m, v)
-    return 0
+def map_if_there_is_memory(m, v, gpa):
+    """map_for_store() where memory may be short: the store then tries again."""
+    return mmu_translate(m, v, gpa, TLB_WRITE)
 
 
 @kernel
@@ -236,9 +228,17 @@ def walk_trusting_the_place(m, v, va, access, regime):
 # Scenarios
 
 
-def prepared(mutant: Mutant | None, vcpus: int = 1, pages: int = 2, constants: dict | None = None, handshake: bool = False) -> Stage:
+def prepared(
+    mutant: Mutant | None,
+    vcpus: int = 1,
+    pages: int = 2,
+    constants: dict | None = None,
+    handshake: bool = False,
+    replace: dict | None = None,
+) -> Stage:
     """Page 0's region is mapped large, for every vCPU; nothing is logged."""
-    stage = Stage(mutant, vcpus=vcpus, pages=pages, constants={**RUNS, **(constants or {})}, handshake=handshake, mega=True)
+    constants = {**RUNS, **(constants or {})}
+    stage = Stage(mutant, vcpus=vcpus, pages=pages, constants=constants, replace=replace, handshake=handshake, mega=True)
     for n in range(vcpus):
         stage.touch(n, 0)
     for field in COUNTERS:
@@ -276,10 +276,10 @@ def split_late(mutant: Mutant | None) -> Scenario:
 
 def no_memory(mutant: Mutant | None) -> Scenario:
     """There is no table to split into when the log is enabled, and there is one later."""
-    stage = prepared(mutant)
+    stage = prepared(mutant, replace={map_for_store: map_if_there_is_memory})
     s, v = stage.scenario, stage.vcpus[0]
     s.store(stage.vm + VM.n_max, 1)
-    s.thread("vcpu 0", call(patient_store, v, 0, 1), call(patient_store, v, 0, 2))
+    s.thread("vcpu 0", call(guest_store, v, 0, 1), call(guest_store, v, 0, 2))
     s.thread("enabler", call(enable_dirty_log, stage.slot, stage.vm), stage.round(), call(give_tables, stage.vm))
     s.always("the guest's view stays whole", view_is_whole, v, 2)
     s.at_end("the last store arrived", holds, stage.vm, 0, 2)

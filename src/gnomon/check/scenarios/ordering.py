@@ -50,7 +50,7 @@ from gnomon.mmu.vcpu import (
 )
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.walk import is_allowed, leaf_of, regime_slot
-from gnomon.mmu.zap import commit_zap, flush_if_stale, prepare_zap, zap_spte
+from gnomon.mmu.zap import commit_zap, flush_if_stale, zap_all, zap_spte
 from gnomon.sync.rcu import rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
@@ -77,11 +77,7 @@ def zap_everything(m, v):
     vm = read_once(m, v + VCPU.vm)
     t = read_once(m, v + VCPU.thread)
     spin_lock(m, vm + VM.mmu_lock)
-    zapped = 0
-    while read_once(m, vm + VM.active_head):
-        zapped = prepare_zap(m, vm, t, read_once(m, vm + VM.active_head), zapped)
-    write_once(m, vm + VM.direct_root, 0)
-    commit_zap(m, vm, t, zapped)
+    zap_all(m, vm, t)
     spin_unlock(m, vm + VM.mmu_lock)
     return give_page_up(m, t)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.arith import ctz, shr, urem, wrap
-from gnomon.lang.atomics import fetch_add, read_once, write_once
+from gnomon.lang.atomics import fetch_add, read_once
 from gnomon.lang.guest_memory import clear_page, copy_page
 from gnomon.lang.host import futex_wait
 from gnomon.mem.shrinker import shrink_all
@@ -19,7 +19,7 @@ from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames
 from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vm_words import VM
-from gnomon.mmu.zap import commit_zap, prepare_zap, recycle
+from gnomon.mmu.zap import recycle, zap_all
 from gnomon.study.stress.guest import CTL, next_random, sit_out
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
@@ -31,19 +31,6 @@ AGE = 16  # A cleared in some sptes, with no lock
 KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK, "invalidate": INVALIDATE, "age": AGE}
 MOST_MOVED = 8
 CALLBACKS = 64
-
-
-@kernel
-def zap_all(m, vm, t):
-    """Zap every shadow page, roots too, and free them. Under mmu_lock."""
-    zapped = 0
-    sp = read_once(m, vm + VM.active_head)
-    while sp:
-        if sp == read_once(m, vm + VM.direct_root):
-            write_once(m, vm + VM.direct_root, 0)
-        zapped = prepare_zap(m, vm, t, sp, zapped)
-        sp = read_once(m, vm + VM.active_head)
-    return commit_zap(m, vm, t, zapped)
 
 
 @kernel
