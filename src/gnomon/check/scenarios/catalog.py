@@ -9,6 +9,7 @@ from gnomon.check.scenarios import (
     central,
     dirty_ring,
     guest_data,
+    guest_tables,
     handshake,
     hardware,
     harvest,
@@ -16,23 +17,25 @@ from gnomon.check.scenarios import (
     locks,
     log_modes,
     megapages,
-    ordering,
+    moved_frames,
     pressure,
     rcu,
     recheck,
     refine,
     reuse,
     rmap,
+    rounds,
     slab,
     sleep,
     tutorial,
     unsync,
+    zapping,
 )
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, ordering, sleep, guest_data, hardware, bound, central),
-    *(reuse, recheck, invalidate, age, log_modes, dirty_ring, unsync, tutorial),
+    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, zapping, rounds, guest_tables, moved_frames),
+    *(sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, age, log_modes, dirty_ring, unsync, tutorial),
 )
 
 

@@ -10,9 +10,9 @@ from gnomon.check.oracle import choose
 from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage, guest_store
-from gnomon.check.scenarios.ordering import holds
 from gnomon.check.scenarios.reuse import map_page, zap_table
 from gnomon.check.scenarios.stage import DATA_AT
+from gnomon.check.scenarios.zapping import holds
 from gnomon.lang import kernel
 from gnomon.lang.atomics import load_acquire, read_once, write_once
 from gnomon.mmu.release import release_page
