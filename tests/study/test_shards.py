@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.catalog import build
 from gnomon.check.shard import Shard, owner, renumber, wrap
 from gnomon.check.timeline import Timeline
+from gnomon.cli.check_commands import check
 from gnomon.errors import GnomonError
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
@@ -226,6 +228,22 @@ def test_is_a_cluster_that_is_no_more_told(status):
     cluster.status = status
     with pytest.raises(GnomonError, match="the scheduler has gone"):
         list(shard_job.outcomes(cluster, job(), Limits(600.0, 1 << 30)))
+
+
+def test_is_it_one_sentence_where_the_extra_is_missing_or_there_is_no_cluster(monkeypatch):
+    ask = partial(check, PLAIN, model="sc")
+    with pytest.raises(GnomonError, match="5 shards are for the workers of a cluster") as failure:
+        ask(shards=5)
+    assert failure.value.exit_code == 3
+    monkeypatch.setattr("gnomon.study.cluster.ANSWER", "1s")
+    with pytest.raises(GnomonError, match="no scheduler at tcp://127.0.0.1:1: nobody answers within 1 s") as failure:
+        ask(scheduler="tcp://127.0.0.1:1")
+    assert failure.value.exit_code == 3
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "gnomon.study.cluster")
+    with pytest.raises(GnomonError, match="--scheduler needs distributed, which is not installed") as failure:
+        ask(scheduler="tcp://127.0.0.1:1")
+    assert failure.value.exit_code == 3
 
 
 def records(states, slots, blocks=1):

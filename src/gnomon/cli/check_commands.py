@@ -43,7 +43,9 @@ def check(
     full: Annotated[bool, Parameter(help="Without reductions.")] = False,
     workers: Annotated[int, Parameter(help="Threads that search together; 0: one a core.")] = 0,
     scheduler: Annotated[str | None, Parameter(help="Search on a Dask cluster, at tcp://HOST:8786, once it is large.")] = None,
-    shards: Annotated[int, Parameter(help="Parts into which the states are split there, 1 to 255.")] = 32,
+    shards: Annotated[
+        int | None, Parameter(help="Parts into which the states are split there, 1 to 255; 32 where nothing is said.")
+    ] = None,
     every: Annotated[bool, Parameter(help="Show private accesses in a counterexample too.")] = False,
     save: Annotated[Path | None, Parameter(help="Write a counterexample to this file, for gnomon replay.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a counterexample as a page to step through.")] = None,
@@ -62,10 +64,13 @@ def check(
     from gnomon.check.schedule import save as save_schedule
     from gnomon.check.timeline import Timeline
     from gnomon.cli import units
+    from gnomon.cli.check_cluster import explore_on_cluster
     from gnomon.cli.replay import write_pictures
 
     if save and save.exists():
         raise misuse(f"{save} exists already", "choose another name, or remove it")
+    if shards is not None and not scheduler:
+        raise misuse(f"{shards} shards are for the workers of a cluster", "--scheduler tcp://HOST:8786")
     numbers = _numbers(settings or [])
     name = _with_design(scenario, design)
     bounds = {key: numbers.pop(key) for key in ("buffer", "states", "seconds") if key in numbers}
@@ -74,7 +79,7 @@ def check(
     options = {"reduce": not full, "buffer": bounds.get("buffer", 8), "workers": workers, **limits}
     try:
         if scheduler:
-            result = _on_cluster(scheduler, shards, name, numbers, made, model, options)
+            result = explore_on_cluster(scheduler, shards, name, numbers, made, model, options)
         else:
             result = explore(made, model, progress=_tell, **options)
     except ValueError as error:  # a kernel outside the dialect, a call with too few words
@@ -95,36 +100,6 @@ def check(
         say.note(f"gnomon replay {save}")
     say.note(SOUNDNESS)
     return EXIT[result.verdict]
-
-
-def _on_cluster(scheduler: str, shards: int, name: str, numbers: dict[str, int], made, model: str, options: dict):
-    """What explore() finds, over the workers of a Dask cluster."""
-    try:
-        from gnomon.study.cluster import cluster
-        from gnomon.study.shards import explore_sharded
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("dask", "distributed", "duckdb", "psutil"):
-            raise
-        raise misuse(f"--scheduler needs {error.name}, which is not installed", "pip install 'gnomon[study]'") from None
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from gnomon.check.own import is_own
-
-    if is_own(name):  # for workers that see the same files
-        file, colon, function = name.partition(":")
-        name = f"{Path(file).resolve()}{colon}{function}"
-    try:
-        with (
-            cluster(scheduler, None) as client,
-            Progress(SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=say.stderr_console()) as bar,
-        ):
-            line = bar.add_task("")
-            return explore_sharded(
-                client, name, made, model, settings=numbers, shards=shards, note=say.note,
-                told=lambda text: bar.update(line, description=text), **options,
-            )  # fmt: skip
-    except GnomonError as error:
-        raise misuse(error.message, error.hint) from None
 
 
 def claims(
