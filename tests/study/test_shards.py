@@ -236,7 +236,7 @@ def test_is_it_one_sentence_where_the_extra_is_missing_or_there_is_no_cluster(mo
         ask(shards=5)
     assert failure.value.exit_code == 3
     monkeypatch.setattr("gnomon.study.cluster.ANSWER", "1s")
-    with pytest.raises(GnomonError, match="no scheduler at tcp://127.0.0.1:1: nobody answers within 1 s") as failure:
+    with pytest.raises(GnomonError, match=r"no scheduler at tcp://127\.0\.0\.1:1: nobody answers within 1 s") as failure:
         ask(scheduler="tcp://127.0.0.1:1")
     assert failure.value.exit_code == 3
     monkeypatch.setitem(sys.modules, "distributed", None)
