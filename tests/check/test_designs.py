@@ -9,7 +9,8 @@ from gnomon.check.scenarios.catalog import build
 from gnomon.check.verdicts import verdicts
 from gnomon.cli.designs import designs
 from gnomon.errors import GnomonError
-from gnomon.mmu.designs import AXES, CURED, IMPOSSIBLE, TUNINGS, chosen, describe, merge, parse, tune, wrongs
+from gnomon.mmu.designs import AXES, CURED, IMPOSSIBLE, chosen, describe, merge, parse, wrongs
+from gnomon.mmu.tunings import TUNINGS, tune
 
 ASKED = [(f"{choice.scenario}@{axis.name}={choice.name}", choice) for axis in AXES for choice in axis.choices if choice.scenario]
 COMPANY = {"guard": "recheck/same-value", "reclaim": "reuse/freed-table"}

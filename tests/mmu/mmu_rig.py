@@ -6,7 +6,6 @@ A vCPU of the rig is one nobody runs: the test calls what a hart would call. `wo
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -23,6 +22,7 @@ from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.walk import REGIME_SLOT_SHIFT
 from gnomon.mmu.zap import recycle
+from gnomon.study import crew
 from gnomon.study import rig as study
 from gnomon.study.guest_tables import SV39, A, D, G, R, Tables, U, W, X, pte, satp  # noqa: F401
 from gnomon.study.rig import BASE_GFN, MACHINE, SUPERVISOR, USER  # noqa: F401
@@ -126,26 +126,9 @@ def slot_of(regime: int) -> int:
     return (regime - 1) >> REGIME_SLOT_SHIFT
 
 
-def together(*jobs, limit: float = 120.0) -> list:
+def together(*jobs) -> list:
     """Run callables each on a thread of its own; returns what they returned, and leaves no thread behind."""
-    results: list = [None] * len(jobs)
-    failures: list[BaseException] = []
-
-    def work(n, job):
-        try:
-            results[n] = job()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(n, job), daemon=True) for n, job in enumerate(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(limit)
-        assert not thread.is_alive(), "a thread did not come back"
-    if failures:
-        raise failures[0]
-    return results
+    return crew.together(jobs)[1]
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""What the tests of sync share: a world of two meanings, an arena with RCU, threads that cannot hang a test."""
+"""What the tests of sync share: a world of two meanings, an arena with RCU, threads that start at once."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -11,6 +12,7 @@ from gnomon.lang import PAGE_WORDS, Arena, twin
 from gnomon.lang.fixed import FRAME_WORDS_AT
 from gnomon.lang.host import register_membarrier
 from gnomon.lang.kernel import compile_kernel
+from gnomon.study import crew
 from gnomon.sync.rcu import rcu_init
 
 FREE_AT = FRAME_WORDS_AT + PAGE_WORDS
@@ -33,17 +35,10 @@ def together(*jobs: tuple) -> list[int]:
     """Run kernels (kernel, arguments...) each on a thread of its own, started at once. Returns what they returned."""
     for kernel, *_ in jobs:
         compile_kernel(kernel)
-    results: list = [None] * len(jobs)
     gate = threading.Barrier(len(jobs))
 
-    def work(n: int, kernel: Callable, *arguments) -> None:
+    def work(kernel: Callable, *arguments) -> int:
         gate.wait()
-        results[n] = kernel(*arguments)
+        return kernel(*arguments)
 
-    threads = [threading.Thread(target=work, args=(n, *job), daemon=True) for n, job in enumerate(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-        assert not thread.is_alive(), "a kernel did not come back"
-    return results
+    return crew.together([partial(work, *job) for job in jobs])[1]

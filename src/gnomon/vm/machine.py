@@ -21,8 +21,9 @@ from gnomon.lang import PAGE_SIZE, PAGE_WORDS
 from gnomon.lang.host import monotonic_ns
 from gnomon.mem.frames import run_alloc_n
 from gnomon.mmu.age import age
-from gnomon.mmu.designs import parse, tune
+from gnomon.mmu.designs import parse
 from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
+from gnomon.mmu.tunings import tune
 from gnomon.mmu.vm_words import MAX_HARTS, VM
 from gnomon.vm import frames, pages, state
 from gnomon.vm.device_tree import device_tree
@@ -57,7 +58,7 @@ class Machine:
     shadow_pages  n_max_mmu_pages; None for 2 % of RAM's pages
     host          share this Host with other machines; None for one of its own
     design        which choice of each axis of the design space runs: "reclaim=call-rcu,guard=fixup"; gnomon.mmu.designs lists them
-    tuning        numbers beside it: "section=64,defer-limit=100" (gnomon.mmu.designs.TUNINGS); those of RCU hold for the whole host
+    tuning        numbers beside it: "section=64,defer-limit=100" (gnomon.mmu.tunings); those of RCU hold for the whole host
     debug         poison freed memory and count what writes to it
 
     Raises GnomonError for impossible sizes and designs."""
