@@ -5,7 +5,8 @@ import random
 import pytest
 
 from gnomon.mmu.designs import AXES, parse, wrongs
-from gnomon.study.stress.soak import SHAPES, one
+from gnomon.study.stress.oracle import ORACLES
+from gnomon.study.stress.soak import SHAPES, one, plan
 
 SEED = random.SystemRandom().randrange(1 << 30)
 SINGLE = [f"{axis.name}={choice.name}" for axis in AXES for choice in axis.choices if choice.value and not choice.wrong]
@@ -19,7 +20,7 @@ PAIRED = [
 ]
 UNBOUNDED = "reclaim=call-rcu"
 """Wrong for the memory it may hold, and loses nothing."""
-HARD = ("Sv39, long rmaps and recycling", "bare, churn")
+SEEDS, ROUNDS = 3, 6
 
 
 def loses(design):
@@ -27,16 +28,32 @@ def loses(design):
     return [wrong for wrong in wrongs(parse(design)) if not wrong.startswith(f"{UNBOUNDED}:")]
 
 
+STRESSED = [*SINGLE, *PAIRED, UNBOUNDED]
+
+
+def trials(index):
+    """Shape and oracle of each seed of design number `index`: one seed has every churn at once, the others take the shapes in turn."""
+    return [("everything at once", "migration"), *(plan((SEEDS - 1) * index + n) for n in range(SEEDS - 1))]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("design", [*SINGLE, *PAIRED, UNBOUNDED])
-def test_does_a_right_design_lose_nothing_and_leak_nothing(design):
+@pytest.mark.parametrize("index", range(len(STRESSED)), ids=STRESSED)
+def test_does_a_right_design_lose_nothing_and_leak_nothing(index):
+    """Three seeds a design."""
+    design = STRESSED[index]
     assert not loses(design)
-    for number, shape in enumerate(HARD):
-        trial = one(number, shape, "migration", design, SEED)
-        assert not trial.found, f"{design}, {shape}, seed {SEED}: {trial.found}"
-        assert trial.stores > 0 and shape in SHAPES
+    for n, (shape, oracle) in enumerate(trials(index)):
+        trial = one(n, shape, oracle, design, SEED, ROUNDS)
+        assert not trial.found, f"{design}, {shape}, {oracle}, seed {trial.seed} + {n}: {trial.found}"
+        assert trial.stores > 0
+
+
+def test_does_every_shape_and_every_oracle_meet_a_right_design():
+    """The designs share the shapes out among them."""
+    met = {pair for index in range(len(STRESSED)) for pair in trials(index)}
+    assert {shape for shape, _ in met} == set(SHAPES) and {oracle for _, oracle in met} == set(ORACLES)
 
 
 def test_is_every_right_choice_stressed():
     """What is neither shipped nor wrong is in the list, and no list is empty."""
-    assert len(SINGLE) >= 5 and not any(loses(design) for design in [*SINGLE, *PAIRED])
+    assert len(SINGLE) >= 5 and SEEDS >= 3 and not any(loses(design) for design in [*SINGLE, *PAIRED])

@@ -26,9 +26,11 @@ from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import recycle
-from gnomon.study.stress.guest import CTL, next_random
+from gnomon.study.stress.guest import next_random
 from gnomon.study.stress.oracle import migration_oracle, trial
+from gnomon.study.stress.soak import one
 from gnomon.study.stress.stage import Stress
+from gnomon.study.stress.words import CTL
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 LIMIT = 20.0
@@ -69,6 +71,26 @@ def stale_writes(design, deadline):
         if found:
             return found[:2]
     return None
+
+
+def shaped_search(shape, oracle):
+    """A search by trials of a shape of `gnomon stress`."""
+
+    def search(design, deadline):
+        number = 0
+        while time.monotonic() < deadline:
+            found = one(number, shape, oracle, design, 11, rounds=4).found
+            if found:
+                return found[:2]
+            number += 1
+        return None
+
+    search.__name__ = shape.replace(" ", "_").replace(",", "")
+    return search
+
+
+unseen_by_split = shaped_search("bare, split and recovered", "new")
+unseen_by_fence = shaped_search("Sv39, tables unsync", "migration")
 
 
 # R1 on its own: a lockless walk against a writer that moves entries
@@ -278,6 +300,8 @@ SEARCHES = {
     "walk=forward": missed_entries,
     "zap=free-at-once": wrong_frames,
     "guest-tables=untracked": stale_tables,
+    "pages=unsplit": unseen_by_split,
+    "guest-tables=unsync-unprotected": unseen_by_fence,
 }
 
 

@@ -1,12 +1,21 @@
 """gnomon stress: does it find what is broken, repeat what it found, and add up?"""
 
 import json
+import time
+from collections import Counter
 
 import pytest
 
 from gnomon.cli.main import command
 from gnomon.study.stress import soak
-from gnomon.study.stress.oracle import ORACLES
+from gnomon.study.stress.churn import STEADY
+from gnomon.study.stress.edit import FENCE_ADDRESS, FENCE_NONE, FENCE_WHOLE
+from gnomon.study.stress.oracle import ORACLES, trial
+from gnomon.study.stress.stage import Stress
+
+FENCED = [
+    (design, fences, fences != FENCE_NONE) for design in ("", "guest-tables=unsync") for fences in (FENCE_NONE, FENCE_ADDRESS, FENCE_WHOLE)
+]
 
 
 @pytest.mark.slow
@@ -31,6 +40,49 @@ def test_does_the_right_design_survive_and_do_its_figures_add_up(capfd):
     assert told["totals"]["stores"] > 0 < told["totals"]["harvested"]
 
 
+@pytest.mark.parametrize("shape", ["everything at once", "bare, split and recovered", "Sv39, tables edited", "Sv39, tables unsync"])
+def test_does_each_churn_of_a_shape_really_happen(shape):
+    """A stress whose tables nobody edits, or whose regions nobody splits, would find nothing for the wrong reason."""
+    churns = soak.SHAPES[shape].get("churns", STEADY)
+    counted = {"zap": "zaps", "recycle": "recycled", "invalidate": "moved", "split": "splits"}
+    wanted = {counted[churn] for churn in churns if churn in counted} | ({"recoveries"} if "split" in churns else set())
+    met: Counter = Counter()
+    for number in range(10):
+        stress = Stress(migrating=True, seed=number, **soak.shaped(shape, ""))
+        stress.rig.enable()
+        with stress.running():
+            time.sleep(0.3)
+            stress.pause()
+        met.update({name: stress.rig.field(name) for name in {*wanted, "syncs", "harvested"}})
+        met["swung"] += stress.get("swung")
+        assert (stress.get("wrong"), stress.get("stuck")) == (0, 0)
+        if all(met[name] for name in wanted):
+            break
+    assert all(met[name] for name in {*wanted, "harvested"}), met
+    assert bool(met["swung"]) == soak.SHAPES[shape].get("edits", False)
+    assert bool(met["syncs"]) == ("unsync" in soak.SHAPES[shape].get("design", ""))
+
+
+@pytest.mark.parametrize(("design", "fences", "right"), FENCED)
+def test_does_the_oracle_notice_a_guest_that_does_not_fence_what_it_edited(design, fences, right):
+    """SFENCE.VMA by address and whole, each on its own, is enough; with none, stores go where the entry led before."""
+    shape = soak.shaped("Sv39, tables edited", design) | {"fences": fences}
+    wrong = 0
+    for seed in range(1 if right else 20):
+        found, _ = trial("migration", 4, 0.05, seed=seed, **shape)
+        wrong += any("another page's frame" in what for what in found)
+        assert right or not found or wrong, found
+        if wrong:
+            break
+    assert (wrong == 0) == right
+
+
+def test_is_a_shape_with_a_choice_of_its_own_still_of_the_design_that_is_asked_for():
+    assert soak.shaped("Sv39, tables unsync", "")["design"] == "guest-tables=unsync"
+    assert soak.shaped("Sv39, tables unsync", "guard=fixup,guest-tables=tracked")["design"] == "guest-tables=tracked,guard=fixup"
+    assert {soak.plan(number, "bare, quiet") for number in range(3)} == {("bare, quiet", oracle) for oracle in ORACLES}
+
+
 def test_is_every_shape_asked_every_question():
     plans = len(soak.SHAPES) * len(ORACLES)
     assert len({soak.plan(number) for number in range(plans)}) == plans
@@ -43,6 +95,7 @@ def test_is_every_shape_asked_every_question():
         (["--time", "soon"], "soon"),
         (["--trial", "-1"], "counted from 0"),
         (["--design", "x=y"], "axis"),
+        (["--shape", "round"], "no stress has the shape: round"),
     ],
 )
 def test_is_a_wrong_wish_one_clear_sentence(capfd, words, says):

@@ -16,20 +16,21 @@ def stress(
     time: Annotated[str, Parameter(help="How long: 30s, 10m, 1h.")] = "30s",
     seed: Annotated[int | None, Parameter(help="Repeat the stresses of this seed; by default a new one.")] = None,
     trial: Annotated[int, Parameter(help="Begin with this trial of the seed.")] = 0,
+    shape: Annotated[str, Parameter(help="Only stresses of this shape; by default each in turn. docs/stress.md lists them.")] = "",
     json: Annotated[bool, Parameter(help="One JSON document.")] = False,
 ) -> int:
-    """Store, harvest, zap, recycle, shrink, move and age at once; ask the oracles of dirty_log_test. Exit code 1: something was lost."""
-    from gnomon.mmu.designs import parse
+    """Store, edit tables, harvest, zap, recycle, shrink, move, split and age at once; ask the oracles of dirty_log_test.
+
+    Exit code 1: something was lost."""
+    from gnomon.study.stress import soak
 
     if trial < 0:
         raise GnomonError(f"trials are counted from 0, and this asks for {trial}", exit_code=2)
     seconds = units.duration(time)
-    parse(design)
+    soak.refuse_unknown(design, shape)
     warming.machine_class()
-    from gnomon.study.stress import soak
-
     say.note("  trial  shape                            oracle         stores  zaps  found")
-    done = soak.soak(seconds, seed, design, lambda t: say.note(_line(t)), trial)
+    done = soak.soak(seconds, seed, design, lambda t: say.note(_line(t)), trial, shape)
     last, sums = done[-1], soak.totals(done)
     if json:
         say.json(soak.document(done))
@@ -39,7 +40,7 @@ def stress(
         for what in last.found:
             print(f"FOUND  {what}")
     if last.found:
-        chosen = f" --design {last.design}" if last.design else ""
+        chosen = f" --design {last.design}" * bool(last.design) + f' --shape "{shape}"' * bool(shape)
         say.note(f"again: gnomon stress{chosen} --seed {last.seed} --trial {last.number}")
         return 1
     if not json:

@@ -35,5 +35,9 @@ ZAP_FREE_AT_ONCE = 1 << 14
 TABLES = 1 << 15 | 1 << 20  # tracked is 0
 TABLES_UNTRACKED = 1 << 15
 TABLES_UNSYNC = 1 << 20
+TABLES_UNPROTECTED = 1 << 15 | 1 << 20  # unsync, and writable for ever
 
+PAGES = 3 << 17  # mega is 0
 PAGES_SMALL = 1 << 17
+PAGES_BITS_FIRST = 2 << 17
+PAGES_UNSPLIT = 3 << 17

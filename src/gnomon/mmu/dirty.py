@@ -18,7 +18,7 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.arith import ctz, popcount, wrap
 from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_or, mb, read_once, store_release, write_once, xchg
-from gnomon.mmu.design import PROTECTOR, PROTECTOR_LOCKED, PROTECTOR_RMAP_BIT
+from gnomon.mmu.design import PAGES, PAGES_BITS_FIRST, PAGES_UNSPLIT, PROTECTOR, PROTECTOR_LOCKED, PROTECTOR_RMAP_BIT
 from gnomon.mmu.megapage import recover_regions, split_regions
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_lock, rmap_unlock, rmap_walk
 from gnomon.mmu.slot import backing
@@ -217,22 +217,30 @@ def merge_back(m, vm):
 
 
 @kernel
-def start_logging(m, t, vm):
-    """From here on every fault logs what it makes writable; on return no large spte has W."""
+def start_logging(m, t, vm, all_dirty):
+    """From here on every fault logs what it makes writable; on return no large spte has W, and with `all_dirty` every page's bit is set.
+
+    The bits come last: a harvest that takes one finds no large spte with W, which its walk of the page's rmap would not meet (I-23)."""
     spin_lock(m, vm + VM.mmu_lock)  # no slow fault is between its look at `logging` and its publish
     store_release(m, vm + VM.logging, 1)  # pairs with the acquire of mark_dirty()
     mb()  # pairs with the cmpxchg of make_writable: a fast fault that missed `logging` is seen by the walk that protects its page
     spin_unlock(m, vm + VM.mmu_lock)
-    return split_regions(m, t, vm)
+    how = read_once(m, vm + VM.design) & PAGES
+    if all_dirty and how == PAGES_BITS_FIRST:
+        set_backed(m, vm)
+    if how != PAGES_UNSPLIT:
+        split_regions(m, t, vm)
+    if all_dirty and how != PAGES_BITS_FIRST:
+        set_backed(m, vm)
+    return 0
 
 
-@kernel(entry=True)
-def enable_dirty_log(m, t, vm):
-    """Start logging with every page that has a frame dirty, and nothing protected (KVM_DIRTY_LOG_INITIALLY_SET).
+@kernel
+def set_backed(m, vm):
+    """Set the bit of every page that has a frame.
 
     A page never touched reads as zero and needs no copy; one that is touched from here on logs itself. A look at 64 words a bit word: no
-    time worth a lock goes by, however much RAM there is. The bits come last: a harvest that takes one finds no large spte with W."""
-    start_logging(m, t, vm)
+    time worth a lock goes by, however much RAM there is."""
     pages = read_once(m, vm + VM.pages)
     for w in range(dirty_words(m, vm)):
         bits = 0
@@ -243,6 +251,12 @@ def enable_dirty_log(m, t, vm):
         if bits:
             fetch_or(m, read_once(m, vm + VM.dirty) + w, bits)
     return 0
+
+
+@kernel(entry=True)
+def enable_dirty_log(m, t, vm):
+    """Start logging with every page that has a frame dirty, and nothing protected (KVM_DIRTY_LOG_INITIALLY_SET)."""
+    return start_logging(m, t, vm, 1)
 
 
 @kernel(entry=True)

@@ -57,7 +57,7 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
     design = read_once(m, vm + VM.design)
     if design & TABLES == TABLES_UNTRACKED:
         tracked = 0
-    if tracked and wanted == TLB_WRITE and design & TABLES == TABLES_UNSYNC and try_to_unsync(m, vm, index):
+    if tracked and wanted == TLB_WRITE and design & TABLES_UNSYNC and try_to_unsync(m, vm, index):
         tracked = 0
     if tracked:
         access = access & ~WRITABLE

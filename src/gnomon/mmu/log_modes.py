@@ -34,7 +34,7 @@ def page_bits(m, vm, w):
 @kernel(entry=True)
 def enable_protected(m, t, vm):
     """Start logging with an empty log: write-protect everything."""
-    start_logging(m, t, vm)  # full barrier: a fault that does not see it has its spte and rmap entry where the walk finds them
+    start_logging(m, t, vm, 0)  # full barrier: a fault that does not see it has its spte and rmap entry where the walk finds them
     harvest_lock(m, vm)
     for w in range(dirty_words(m, vm)):
         fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, page_bits(m, vm, w)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once
-from gnomon.mmu.design import PAGES_SMALL
+from gnomon.mmu.design import PAGES, PAGES_SMALL
 from gnomon.mmu.shadow_page import TABLE_ENTRIES, TABLE_SHIFT
 from gnomon.mmu.slot import backing, index_of_frame
 from gnomon.mmu.spte import LARGE, PFN_MASK, carries_level
@@ -55,7 +55,7 @@ def region_run(m, vm, first):
 def may_be_large(m, vm, region):
     """1 if a large spte may map `region` as far as the design, the log, guest tables (M1) and changes of frames go."""
     design = read_once(m, vm + VM.design)
-    if design & PAGES_SMALL or carries_level(design) == 0 or read_once(m, vm + VM.logging):
+    if design & PAGES == PAGES_SMALL or carries_level(design) == 0 or read_once(m, vm + VM.logging):
         return 0
     if read_once(m, vm + VM.invalidating):  # of whichever page: what is behind a region stays while mmu_lock is held only if it is 0
         return 0

@@ -14,6 +14,7 @@ from gnomon.lang import kernel
 from gnomon.lang.arith import ctz
 from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.lang.guest_memory import load64
+from gnomon.mmu.design import TABLES, TABLES_UNPROTECTED
 from gnomon.mmu.guest_pte import PTE_VALID, is_malformed, pte_access, pte_gfn
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_TABLE, rmap_walk
 from gnomon.mmu.shadow_page import BITMAP_WORDS, SP, TABLE_ENTRIES, TABLE_SHIFT, child_page, hash_head, role_level
@@ -68,6 +69,8 @@ def sync_chain(m, vm, t, chain):
     """Sync the unsync tables of a chain through SP.work_next, with one flush for all."""
     changed = 0
     sp = chain
+    if read_once(m, vm + VM.design) & TABLES == TABLES_UNPROTECTED:
+        sp = 0
     while sp:
         index = slot_index(m, vm, read_once(m, sp + SP.gfn) << 12)
         changed += rmap_walk(m, vm, read_once(m, vm + VM.rmap) + index, PROTECT_TABLE) & CHANGED_MASK

@@ -66,7 +66,7 @@ def enable_protecting_first(m, t, vm):
     for w in range(dirty_words(m, vm)):
         protect_word(m, t, vm, w, page_bits(m, vm, w))
     flush_remote_tlbs(m, vm)
-    return start_logging(m, t, vm)
+    return start_logging(m, t, vm, 0)
 
 
 @kernel

@@ -19,7 +19,7 @@ from gnomon.lang.guest_memory import store64
 from gnomon.mem.pool import FRAME_TAG_BITS, PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, cache_init
 from gnomon.mem.slab_page import CTOR_ZERO, TYPESAFE
-from gnomon.mmu.design import PAGES_SMALL
+from gnomon.mmu.design import PAGES, PAGES_SMALL
 from gnomon.mmu.designs import parse
 from gnomon.mmu.dirty import BUSY, commit, enable_dirty_log, harvest
 from gnomon.mmu.guest_walk import guest_fault
@@ -172,7 +172,8 @@ class Stage:
         self.vcpus = [s.run(vcpu_create, self.vm, t) for t in range(vcpus)]
         self.slot = vcpus
         s.design = mutant.design if mutant else ""
-        s.store(self.vm + VM.design, parse(s.design) | (0 if mega else PAGES_SMALL))
+        word = parse(s.design)
+        s.store(self.vm + VM.design, word if mega else word & ~PAGES | PAGES_SMALL)
         s.label(self.vm, "vm", VM)
         for field in STATISTICS_OF_VM:
             s.only_bits(self.vm + getattr(VM, field))

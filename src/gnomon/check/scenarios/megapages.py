@@ -13,12 +13,12 @@ from gnomon.check.scenarios.machine_stage import Stage, guest_store, map_for_sto
 from gnomon.check.scenarios.reuse import LEVELS
 from gnomon.check.scenarios.stage import frames_are_safe
 from gnomon.lang import kernel
-from gnomon.lang.atomics import cmpxchg, fetch_or, load_acquire, read_once, store_release, write_once, xchg
+from gnomon.lang.atomics import cmpxchg, load_acquire, read_once, store_release, write_once, xchg
 from gnomon.lang.guest_memory import store64
 from gnomon.mmu.dirty import disable_dirty_log, enable_dirty_log
 from gnomon.mmu.guest_walk import track_page
 from gnomon.mmu.leaf import LEAF_OK
-from gnomon.mmu.megapage import fill_table, settle_large, split_large, split_one, split_regions, widen_large
+from gnomon.mmu.megapage import fill_table, settle_large, split_large, split_one, widen_large
 from gnomon.mmu.region import leaf_rmap, may_be_large
 from gnomon.mmu.rmap import rmap_insert, rmap_remove
 from gnomon.mmu.shadow_page import SP, TABLE_ENTRIES, make_role, sp_alloc
@@ -121,19 +121,6 @@ def give_tables(m, vm):
 
 
 # Mutants
-
-
-@kernel
-def enable_bits_first(m, t, vm):
-    """Mutant of enable_dirty_log(): the bits are set before the large sptes are split."""
-    spin_lock(m, vm + VM.mmu_lock)
-    write_once(m, vm + VM.logging, 1)
-    for index in range(read_once(m, vm + VM.pages)):
-        if backing(m, vm, index):
-            fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
-    spin_unlock(m, vm + VM.mmu_lock)
-    split_regions(m, t, vm)
-    return 0
 
 
 @kernel
@@ -330,6 +317,7 @@ def reuse(mutant: Mutant | None) -> Scenario:
     return stage.finish()
 
 
+BITS_FIRST = Mutant("sets the dirty bits before the large sptes are split (L1, I-23)", design="pages=bits-first", property="nothing lost")
 WITHOUT_RMAP = Mutant("small sptes without rmap entries (I-22)", {fill_table: fill_without_rmap}, property="nothing lost")
 register(
     Entry(
@@ -337,11 +325,7 @@ register(
         "large sptes are split for the log under a storing vCPU and a harvest: nothing is lost, and nothing forbidden meanwhile (L1, L2)",
         split,
         {
-            "bits-first": Mutant(
-                "sets the dirty bits before the large sptes are split (L1)",
-                {enable_dirty_log: enable_bits_first},
-                property="nothing lost",
-            ),
+            "bits-first": BITS_FIRST,
             "link-first": Mutant(
                 "links the table before it is filled (I-22)",
                 {split_large: split_linking_first},
@@ -401,7 +385,7 @@ register(
         "megapages/collapse",
         "tables collapsed under a harvest and a storing vCPU: nothing is lost once the log is on again",
         collapse,
-        {"bits-first": Mutant("sets the dirty bits before the split (L1)", {enable_dirty_log: enable_bits_first}, property="nothing lost")},
+        {"bits-first": BITS_FIRST},
     )
 )
 register(

@@ -42,7 +42,6 @@ from gnomon.check.scenarios.unsync_mutants import (
     sync_nothing,
     sync_unflushed,
     sync_unmarked,
-    sync_unprotected,
     widen_then_mark,
 )
 from gnomon.mmu.fence import fence_requests, is_unsync, sync_roots
@@ -159,7 +158,7 @@ register(
         {
             "marks-first": Mutant("the marks go before the table is compared (U3)", {sync_chain: sync_unmarked}),
             "no-flush": Mutant("compares while a TLB still has the table writable (Y1)", {sync_chain: sync_unflushed}),
-            "not-protected": Mutant("ends unsync with the table writable (Y1)", {sync_chain: sync_unprotected}),
+            "not-protected": Mutant("ends unsync with the table writable (Y1)", design="guest-tables=unsync-unprotected"),
         },
     )
 )

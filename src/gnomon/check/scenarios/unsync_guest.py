@@ -18,7 +18,7 @@ from gnomon.lang.atomics import load_acquire, read_once, store_release
 from gnomon.lang.guest_memory import store64
 from gnomon.mem.pool import PAGE_WORDS_SHIFT
 from gnomon.mmu.context import mmu_set_context
-from gnomon.mmu.design import TABLES_UNSYNC
+from gnomon.mmu.designs import parse
 from gnomon.mmu.fence import mmu_sfence
 from gnomon.mmu.guest_walk import guest_fault
 from gnomon.mmu.slot import backing_fault, index_of_frame
@@ -169,7 +169,7 @@ class Guest(Stage):
         constants = {"gnomon.mmu.vcpu.ROOT_SLOTS": 3}
         super().__init__(designed(mutant, "guest-tables=unsync"), vcpus, PAGES, constants, {guest_fault: guest_fault}, handshake=handshake)
         s = self.scenario
-        s.store(self.vm + VM.design, TABLES_UNSYNC)
+        s.store(self.vm + VM.design, parse(s.design))
         for name in ("syncs", "synced_sptes", "flooded"):
             s.only_bits(self.vm + getattr(VM, name))
         tables = {

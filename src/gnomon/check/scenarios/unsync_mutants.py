@@ -80,19 +80,6 @@ def sync_unflushed(m, vm, t, chain):
 
 
 @kernel
-def sync_unprotected(m, vm, t, chain):
-    """sync_chain() that leaves the table writable."""
-    sp = chain
-    while sp:
-        following = read_once(m, sp + SP.work_next)
-        flush_if_stale(m, vm, 1)
-        sync_entries(m, vm, t, sp)
-        forget_unsync(m, vm, sp)
-        sp = following
-    return 0
-
-
-@kernel
 def link_as_it_is(m, vm, v, t, at, level, gfn):
     """indirect_child() that links a table as it is, unsync or not."""
     if read_once(m, at) & PRESENT:

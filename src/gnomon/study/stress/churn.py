@@ -1,6 +1,9 @@
-"""churn: what goes on around the vCPUs of a stress: shadow pages zapped and recycled, slabs shrunk, pages moved; and a migrator.
+"""churn: what goes on around the vCPUs of a stress: shadow pages zapped and recycled, slabs shrunk, pages moved, the log turned off and on.
+And a migrator.
 
-CTL.churns says which kinds, a bit each; a nap of CTL.nap_ns lies between two turns.
+CTL.churns says which kinds, a bit each; a nap of CTL.nap_ns lies between two turns. While nothing is logged regions become large sptes,
+and with the log they are split again; an enabled log begins with all pages dirty, so nothing is lost by it, and no page is dirty in vain
+for an oracle that allows it (CTL.relog) only while it looks away.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from gnomon.lang.guest_memory import clear_page, copy_page
 from gnomon.lang.host import futex_wait
 from gnomon.mem.shrinker import shrink_all
 from gnomon.mmu.age import age_page
-from gnomon.mmu.dirty import commit, harvest
+from gnomon.mmu.dirty import commit, disable_dirty_log, enable_dirty_log, harvest
 from gnomon.mmu.dirty_ring import harvest_rings
 from gnomon.mmu.host_page import host_lock
 from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames
@@ -20,7 +23,8 @@ from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import recycle, zap_all
-from gnomon.study.stress.guest import CTL, next_random, sit_out
+from gnomon.study.stress.guest import next_random, sit_out
+from gnomon.study.stress.words import CTL
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 ZAP = 1  # every shadow page, roots too
@@ -28,24 +32,40 @@ RECYCLE = 2  # some of the oldest
 SHRINK = 4  # empty slab pages back to the pool, by way of a grace period
 INVALIDATE = 8  # pages to other frames, guest tables too; zero ones taken back
 AGE = 16  # A cleared in some sptes, with no lock
-KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK, "invalidate": INVALIDATE, "age": AGE}
+SPLIT = 32  # the log off and on: tables of small sptes give way to large ones, which are split
+KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK, "invalidate": INVALIDATE, "age": AGE, "split": SPLIT}
+STEADY = tuple(kind for kind in KINDS if kind != "split")
+"""What goes on under one log that is never turned off."""
 MOST_MOVED = 8
 CALLBACKS = 64
 
 
 @kernel
-def change_some(m, vm, t, x):
+def change_some(m, vm, t, ctl, x):
     """Move some pages in a row to other frames, or take those back that are zero."""
     pages = read_once(m, vm + VM.pages)
-    first = urem(shr(x, 33), pages)
+    movable = read_once(m, ctl + CTL.movable)  # a region that had a page moved is never mapped large again
+    first = movable + urem(shr(x, 33), pages - movable)
     end = first + 1 + urem(shr(x, 20) & 255, MOST_MOVED)
     how = TAKE_ZERO if shr(x, 28) & 3 == 0 else MOVE
     return change_frames(m, vm, t, first, end if end < pages else pages, how)
 
 
 @kernel
-def churn_once(m, vm, t, kinds, x):
-    """One turn of the kinds of churn in `kinds`, by the random number `x`."""
+def turn_log(m, vm, t, x):
+    """Turn the log off now and then, and soon on again."""
+    if read_once(m, vm + VM.logging) == 0:
+        if shr(x, 53) & 1:
+            enable_dirty_log(m, t, vm)
+    elif shr(x, 53) & 3 == 0:
+        disable_dirty_log(m, t, vm)
+    return 0
+
+
+@kernel
+def churn_once(m, vm, t, ctl, x):
+    """One turn of the kinds of churn in CTL.churns, by the random number `x`."""
+    kinds = read_once(m, ctl + CTL.churns)
     spin_lock(m, vm + VM.mmu_lock)
     if kinds & ZAP and shr(x, 40) & 7 == 0:
         zap_all(m, vm, t)
@@ -55,21 +75,25 @@ def churn_once(m, vm, t, kinds, x):
     if kinds & SHRINK and shr(x, 50) & 3 == 0:
         shrink_all(m, t)
     if kinds & INVALIDATE:
-        change_some(m, vm, t, x)
+        change_some(m, vm, t, ctl, x)
     if kinds & AGE:
         age_page(m, t, vm, read_once(m, vm + VM.rmap) + urem(shr(x, 37), read_once(m, vm + VM.pages)))
+    if kinds & SPLIT and read_once(m, ctl + CTL.relog):
+        turn_log(m, vm, t, x)
     return run_callbacks(m, t, CALLBACKS)
 
 
 @kernel
 def churn(m, vm, t, ctl):
-    """Churn until told to stop."""
+    """Churn until told to stop. The log is on in every pause."""
     x = read_once(m, ctl + CTL.seed) ^ 4711
     while read_once(m, ctl + CTL.stop) == 0:
         if read_once(m, ctl + CTL.pause):
+            if read_once(m, ctl + CTL.churns) & SPLIT and read_once(m, vm + VM.logging) == 0:
+                enable_dirty_log(m, t, vm)
             sit_out(m, ctl)
         x = next_random(x)
-        churn_once(m, vm, t, read_once(m, ctl + CTL.churns), x)
+        churn_once(m, vm, t, ctl, x)
         fetch_add(m, ctl + CTL.zaps, 1)
         futex_wait(m, ctl + CTL.stop, 0, read_once(m, ctl + CTL.nap_ns))
     return 0

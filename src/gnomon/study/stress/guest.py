@@ -1,4 +1,4 @@
-"""guest: what the vCPUs of a stress do: store to random pages through TLB, walk and faults exactly as a hart does.
+"""guest: what the vCPUs of a stress do: store to random pages through TLB, walk and faults exactly as a hart does, and edit their tables.
 
 Every store is checked against the frame that belongs there (CTL.wrong counts), and leaves the current iteration in word 0 of its page and
 a count of its own in another word, so that a harvester's copy can be compared with RAM. A vCPU's place in its stream of random
@@ -7,50 +7,26 @@ numbers is in the words behind CTL: any thread can go on with it.
 
 from __future__ import annotations
 
-from gnomon.lang import kernel, record
+from gnomon.lang import kernel
 from gnomon.lang.arith import mul, shr, urem, wrap
 from gnomon.lang.atomics import fetch_add, read_once, write_once
-from gnomon.lang.guest_memory import amo_or64, load64, store64
+from gnomon.lang.guest_memory import store64
 from gnomon.lang.host import futex_wait, sched_yield
-from gnomon.mmu.fence import mmu_sfence
 from gnomon.mmu.slot import backing
-from gnomon.mmu.tlb import TLB_WRITE, tlb_host
-from gnomon.mmu.track import tracked_begin, tracked_end
-from gnomon.mmu.translate import XL_OK, XL_TRACKED, mmu_translate
+from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
+from gnomon.study.stress.edit import SWING_WINDOW, peek, reach, rewrite_table, swing
+from gnomon.study.stress.words import CTL, STREAM_SWINGS, STREAM_WORDS, SWINGS
 
 BATCH = 8
-TABLE_EVERY = 64
-STRIDE = 1 << 21
+"""Stores to random pages."""
+TABLE_EVERY = 8
+SWING_EVERY = 2
+"""Batches between two edits of a guest table."""
+STRIDE = 1 << 22
 WINDOW = 1 << 30
-TABLE_WINDOW = 3 << 30
 STUCK_AFTER = 20_000
 """Vain translations in a row after which a guest store is said never to retire."""
-STREAM_WORDS = 8
-"""Words of a vCPU behind CTL: its random number, its count of stores; a cache line of its own."""
-MAX_STREAMS = 64
-
-CTL = record(
-    "STRESS_CTL",
-    "What the threads of a stress share; the vCPUs' streams lie behind it.",
-    iteration=8,
-    stop=8,
-    pause=8,
-    parked=8,
-    va=1,  # where page 0 lies for the guest, aliases STRIDE apart
-    aliases=1,
-    pages=1,
-    tables=1,  # pages of guest tables at TABLE_WINDOW
-    seed=1,
-    nap_ns=1,
-    churns=1,  # churn.py
-    zaps=1,
-    harvests=1,
-    wrong=8,  # stores that were led to another frame than the page's
-    starved=8,
-    stuck=8,  # 1 + the page of a store that does not retire
-    stores=8,
-)
 
 
 @kernel
@@ -78,7 +54,7 @@ def park(m, v, ctl):
 
 @kernel
 def stream(ctl, number):
-    """Word of a vCPU's random number; behind it its count of stores, and how often in a row a store of it was refused."""
+    """The first word of a vCPU's own."""
     return ctl + CTL.size + number * STREAM_WORDS
 
 
@@ -100,15 +76,15 @@ def store_page(m, v, ctl, number, x, count):
     """One store of vCPU `number` to a random page through a random alias. In guest mode before and after."""
     page = urem(shr(x, 33), read_once(m, ctl + CTL.pages))
     alias = urem(shr(x, 20) & 8191, read_once(m, ctl + CTL.aliases))
-    va = read_once(m, ctl + CTL.va) + alias * STRIDE + page * 4096
-    regime = read_once(m, v + VCPU.data_regime)
-    at = tlb_host(m, v, va, TLB_WRITE, regime)
-    if at < 0:
-        if mmu_translate(m, v, va, TLB_WRITE) != XL_OK:
-            return starve(m, v, ctl, number, page)
-        at = tlb_host(m, v, va, TLB_WRITE, regime)
-        if at < 0:  # fixed and undone by others too often in a row (TRANSLATE_TRIES), or never fixed at all (C10)
-            return starve(m, v, ctl, number, page)
+    return store_at(m, v, ctl, number, read_once(m, ctl + CTL.va) + alias * STRIDE + page * 4096, page, count)
+
+
+@kernel
+def store_at(m, v, ctl, number, va, page, count):
+    """One store of vCPU `number` to `va`, which must lead to `page`."""
+    at = reach(m, v, va, TLB_WRITE)
+    if at < 0:  # fixed and undone by others too often in a row (TRANSLATE_TRIES), or never fixed at all (C10)
+        return starve(m, v, ctl, number, page)
     write_once(m, stream(ctl, number) + 2, 0)
     if at >> 12 != backing(m, read_once(m, v + VCPU.vm), page):
         fetch_add(m, ctl + CTL.wrong, 1)
@@ -118,26 +94,14 @@ def store_page(m, v, ctl, number, x, count):
 
 
 @kernel
-def rewrite_table(m, v, ctl, x):
-    """Store an entry of a guest table again as it is, through the tracking of guest tables or straight to an unsync one, and fence."""
-    va = TABLE_WINDOW + urem(shr(x, 33), read_once(m, ctl + CTL.tables)) * 4096 + (shr(x, 20) & 511) * 8
-    regime = read_once(m, v + VCPU.data_regime)
-    at = tlb_host(m, v, va, TLB_WRITE, regime)
-    if at < 0:
-        status = mmu_translate(m, v, va, TLB_WRITE)
-        if status == XL_TRACKED:
-            at = tracked_begin(m, v)
-            if at < 0:
-                return 0
-            store64(m, at, load64(m, at))
-            return tracked_end(m, v, at, 8)
-        if status != XL_OK:
-            return 0
-        at = tlb_host(m, v, va, TLB_WRITE, regime)
-        if at < 0:
-            return 0  # undone by others too often in a row
-    amo_or64(m, at, 0)  # an unsync table: a plain store could undo A and D that another vCPU's fault sets meanwhile
-    return mmu_sfence(m, v, read_once(m, ctl + CTL.va) + (shr(x, 40) & 63) * 4096, shr(x, 50) & 1)
+def store_swung(m, v, ctl, number, x, count):
+    """Store through an entry of this vCPU's own, swung to another page just now or some time ago; look at one of others."""
+    n = shr(x, 30) & (SWINGS - 1)
+    page = read_once(m, stream(ctl, number) + STREAM_SWINGS + n)
+    if shr(x, 60) & 3:
+        page = swing(m, v, ctl, number, n, urem(shr(x, 33), read_once(m, ctl + CTL.pages)), x)
+    store_at(m, v, ctl, number, SWING_WINDOW + (number * SWINGS + n) * 4096, page, count)
+    return peek(m, v, ctl, wrap(x << 7))
 
 
 @kernel
@@ -155,7 +119,11 @@ def guest_writes(m, v, ctl, number, batches):
             x = next_random(x)
             count += 1
             store_page(m, v, ctl, number, x, count)
-        if read_once(m, ctl + CTL.tables) and count & (TABLE_EVERY - 1) == 0:
+        if read_once(m, ctl + CTL.swings) and batches & (SWING_EVERY - 1) == 0:
+            x = next_random(x)
+            count += 1
+            store_swung(m, v, ctl, number, x, count)
+        if read_once(m, ctl + CTL.tables) and batches & (TABLE_EVERY - 1) == 0:
             rewrite_table(m, v, ctl, next_random(x))
         if read_once(m, ctl + CTL.pause):
             park(m, v, ctl)

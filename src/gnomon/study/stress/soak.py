@@ -7,11 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+from gnomon.errors import GnomonError
 from gnomon.mmu import designs
+from gnomon.study.stress.churn import KINDS
 from gnomon.study.stress.oracle import ORACLES, trial
-from gnomon.study.stress.stage import Stalled
+from gnomon.study.stress.stage import REGION, Stalled
 
+EVERY = {"pages": REGION + 96, "aliases": 2, "mega": True, "edits": True, "churns": tuple(KINDS), "n_max": 128, "nap_ns": 500_000}
 SHAPES: dict[str, dict] = {
+    "everything at once": {**EVERY, "design": "guest-tables=unsync"},
     "bare, churn": {"aliases": 0, "nap_ns": 300_000},
     "bare, quiet": {"aliases": 0, "churns": ()},
     "one hot word": {"aliases": 0, "churns": (), "pages": 6},
@@ -20,9 +24,24 @@ SHAPES: dict[str, dict] = {
     "bare, rings": {"aliases": 0, "ring": 256, "nap_ns": 300_000},
     "Sv39, rings that overflow": {"aliases": 3, "ring": 16, "nap_ns": 1_000_000},
     "three harts on one word of bits": {"aliases": 2, "pages": 20, "harts": 3, "nap_ns": 500_000},
+    "bare, split and recovered": {"aliases": 0, "pages": REGION + 96, "n_max": 64, "churns": ("split", "age"), "nap_ns": 200_000},
+    "Sv39, tables edited": {"aliases": 2, "edits": True, "nap_ns": 1_000_000},
+    "Sv39, tables unsync": {"aliases": 2, "edits": True, "nap_ns": 1_000_000, "design": "guest-tables=unsync"},
 }
 ROUNDS, INTERVAL = 12, 0.05
-COUNTERS = ("harvested", "protected", "rmap_restarts", "rmap_locked", "remote_flushes", "zaps", "recycled", "moved")
+COUNTERS = (
+    "harvested",
+    "protected",
+    "rmap_restarts",
+    "rmap_locked",
+    "remote_flushes",
+    "zaps",
+    "recycled",
+    "moved",
+    "splits",
+    "recoveries",
+    "syncs",
+)
 
 
 @dataclass(frozen=True)
@@ -41,34 +60,54 @@ class Trial:
 
 
 def soak(
-    seconds: float, seed: int | None = None, design: str = "", tell: Callable[[Trial], object] = lambda trial: None, first: int = 0
+    seconds: float,
+    seed: int | None = None,
+    design: str = "",
+    tell: Callable[[Trial], object] = lambda trial: None,
+    first: int = 0,
+    shape: str = "",
 ) -> list[Trial]:
-    """Run trials for about `seconds`. Trial `number` of a seed is always the same stress; the interleaving is the machine's.
+    """Run trials for about `seconds`, of one shape or of all.
 
-    Raises GnomonError for an unknown design."""
-    design = designs.describe(designs.parse(design))
+    Trial `number` of a seed is always the same stress; the interleaving is the machine's. Some shapes have a choice of their own, as
+    guest-tables=unsync, where `design` does not name that axis.
+    Raises GnomonError for an unknown design or shape."""
+    refuse_unknown(design, shape)
     seed = random.SystemRandom().randrange(1 << 30) if seed is None else seed
     done: list[Trial] = []
     began, number = time.monotonic(), first
     while not done or (time.monotonic() - began < seconds and not done[-1].found):
-        done.append(one(number, *plan(number), design, seed))
+        done.append(one(number, *plan(number, shape), design, seed))
         tell(done[-1])
         number += 1
     return done
 
 
-def plan(number: int) -> tuple[str, str]:
+def refuse_unknown(design: str, shape: str) -> None:
+    """Raises GnomonError for a design or a shape that there is not, naming what there is."""
+    designs.parse(design)
+    if shape and shape not in SHAPES:
+        raise GnomonError(f"no stress has the shape: {shape}", f"one of: {'; '.join(SHAPES)}", exit_code=2)
+
+
+def plan(number: int, shape: str = "") -> tuple[str, str]:
     """Shape and oracle of a trial: 7 has no factor in common with how many there are, so each comes before any comes again."""
-    plans = [(shape, oracle) for oracle in ORACLES for shape in SHAPES]
+    plans = [(each, oracle) for oracle in ORACLES for each in ([shape] if shape else SHAPES)]
     return plans[number * 7 % len(plans)]
 
 
-def one(number: int, shape: str, oracle: str, design: str, seed: int) -> Trial:
+def shaped(shape: str, design: str) -> dict:
+    """What Stress is made with for `shape` in a machine of `design`."""
+    found = dict(SHAPES[shape])
+    return {**found, "design": designs.merge(found.get("design", ""), design)}
+
+
+def one(number: int, shape: str, oracle: str, design: str, seed: int, rounds: int = ROUNDS) -> Trial:
     """Trial `number` of `seed`."""
     began = time.monotonic()
     stores, counters = 0, {}
     try:
-        found, stress = trial(oracle, ROUNDS, INTERVAL, seed=seed + number * 7919, design=design, **SHAPES[shape])
+        found, stress = trial(oracle, rounds, INTERVAL, seed=seed + number * 7919, **shaped(shape, design))
         counters = {name: stress.rig.field(name) for name in COUNTERS}
         stores = stress.get("stores")
         found += stress.rig.remains()

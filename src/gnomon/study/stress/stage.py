@@ -15,12 +15,16 @@ from gnomon.lang.kernel import compile_kernel
 from gnomon.study.crew import Crew
 from gnomon.study.guest_tables import A, D, R, Tables, V, W
 from gnomon.study.rig import SUPERVISOR, Rig
-from gnomon.study.stress.churn import KINDS, churn, copy_snapshot, harvest_and_copy, migrate_loop
-from gnomon.study.stress.guest import CTL, MAX_STREAMS, STREAM_WORDS, STRIDE, TABLE_WINDOW, WINDOW, guest_writes
+from gnomon.study.stress.churn import KINDS, STEADY, churn, copy_snapshot, harvest_and_copy, migrate_loop
+from gnomon.study.stress.edit import FENCE_EITHER, SWING_WINDOW, TABLE_WINDOW
+from gnomon.study.stress.guest import STRIDE, WINDOW, guest_writes
+from gnomon.study.stress.words import CTL, MAX_STREAMS, STREAM_WORDS, SWINGS
 from gnomon.vm.devices import RAM_BASE
 from gnomon.vm.host import Host
 
 KERNELS = (guest_writes, churn, migrate_loop, harvest_and_copy, copy_snapshot)
+REGION = 512
+"""Pages of 2 MiB."""
 BATCHES = 4000
 """Batches of stores after which a vCPU goes on in another thread: some milliseconds."""
 PATIENCE = 30.0
@@ -34,7 +38,9 @@ class Stress:
     """A rig with running vCPU threads.
 
     aliases    > 0: S-mode on Sv39 tables of its own, each page mapped that often; 0: bare
-    churns     names of KINDS, every `nap_ns`; none: nobody churns
+    mega       the guest maps the first REGION of its pages by one PTE
+    edits      the guest edits its tables: points entries at other pages, and fences as `fences` says (edit.py)
+    churns     names of KINDS, every `nap_ns`; none: nobody churns. With "split" the host moves nothing of the first region
     ring       entries of each vCPU's dirty ring, 0: none
     migrating  a thread harvests and copies in a tight loop
     design     as of Machine
@@ -46,9 +52,12 @@ class Stress:
         pages: int = 96,
         harts: int = 2,
         aliases: int = 0,
+        mega: bool = False,
+        edits: bool = False,
+        fences: int = FENCE_EITHER,
         n_max: int = 256,
         design: str = "",
-        churns: Iterable[str] = tuple(KINDS),
+        churns: Iterable[str] = STEADY,
         migrating: bool = False,
         nap_ns: int = 300_000,
         seed: int = 1,
@@ -65,9 +74,11 @@ class Stress:
         self.copy_at = self.rig.static(self.rig.pages * PAGE_WORDS)
         churns = tuple(churns)
         self.set(va=RAM_BASE, aliases=max(1, aliases), pages=pages, seed=seed, nap_ns=nap_ns, iteration=2)
-        self.set(churns=sum(KINDS[name] for name in churns))
+        self.splits = "split" in churns
+        self.set(churns=sum(KINDS[name] for name in churns), fences=fences)
+        self.set(movable=REGION if self.splits else 0, relog=int(self.splits and migrating))
         if aliases:
-            self._map(aliases)
+            self._map(aliases, mega, edits)
         for index in range(pages):
             self.rig.back(index)
         for number in range(harts):
@@ -84,11 +95,19 @@ class Stress:
             self.jobs.append(lambda: migrate_loop(self.m, slot, self.rig.vm, self.ctl, self.copy_at))
             self.parking += 1
 
-    def _map(self, aliases: int) -> None:
+    def _map(self, aliases: int, mega: bool, edits: bool) -> None:
         tables = Tables(self.rig, self.stress_pages)
         for alias in range(aliases):
-            for page in range(self.stress_pages):
-                tables.map(WINDOW + alias * STRIDE + page * 4096, page)
+            at = WINDOW + alias * STRIDE
+            if mega:
+                tables.map(at, 0, level=2)
+            for page in range(REGION if mega else 0, self.stress_pages):
+                tables.map(at + page * 4096, page)
+        if edits:
+            for slot in range(self.harts * SWINGS):
+                tables.map(SWING_WINDOW + slot * 4096, 0)
+            table = tables.table(SWING_WINDOW, 1)
+            self.set(swings=TABLE_WINDOW + (table - self.stress_pages) * 4096)
         tables.table(TABLE_WINDOW, 1)
         for n, index in enumerate(range(self.stress_pages, tables.next)):
             tables.map(TABLE_WINDOW + n * 4096, index, V | R | W | A | D)
