@@ -233,7 +233,7 @@ AXES = (
     ),
     Axis(
         "pages",
-        d.PAGES_SMALL,
+        d.PAGES,
         "how much of guest RAM one spte maps while the dirty log is off; where sptes carry no level, 4 KiB in any case",
         (
             Choice(
