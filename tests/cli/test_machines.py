@@ -148,3 +148,25 @@ def test_is_the_demo_right_from_end_to_end(gnomon):
     assert text.endswith("found every page as it had left it: exit code 0\n")
     report = msgspec.json.decode(gnomon("demo", "--dirty", "500", "--seconds", "3", "--memory", "16M", "--json").stdout)
     assert report["holds"] and report["exit_code"] == 0
+
+
+WRONG = [
+    (("move", "vm1", "0x80000800"), b"a page begins at a multiple of 0x1000: 0x80000800", b"page at 0x80000000"),
+    (("move", "vm1", "0x7ffff000"), b"1 pages from 0x7ffff000 on end at 0x80000000, and RAM is 0x80000000 to 0x81000000", b"4096 pages"),
+    (("take-back", "vm1", "0x80fff000", "2"), b"2 pages from 0x80fff000 on end at 0x81001000", b"4096 pages from 0x80000000 on"),
+    (("move", "vm1", "0x80000000", "0"), b"the least is one page: 0", b""),
+    (("move", "vm1", "here"), b"not an address: here", b"0x80200000"),
+]
+
+
+def test_are_pages_that_a_machine_does_not_have_refused_in_a_sentence(gnomon):
+    gnomon.run("vm1")
+    for words, says, hint in WRONG:
+        result = gnomon(*words)
+        assert result.returncode == 2, result.stderr
+        assert says in result.stderr and hint in result.stderr and b"Traceback" not in result.stderr
+    result = gnomon("move", "vm2", "0x80000000")
+    assert result.returncode == 1 and b"no machine is named vm2" in result.stderr
+    assert gnomon.states() == {"vm1": "running"}
+    gnomon.receive("--name", "there")
+    assert b"there has no guest yet" in gnomon("move", "there", "0x80000000").stderr

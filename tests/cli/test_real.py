@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -12,7 +13,9 @@ from cli_rig import REAL, Gnomon
 from migrate_rig import BACK, FORWARD, Proxy
 from trace_format import check_file
 
+from gnomon.cli import control
 from gnomon.cli.warming import machine_class
+from gnomon.errors import GnomonError
 from gnomon.lang import cache
 from gnomon.migrate.wire import Type
 
@@ -109,6 +112,44 @@ def test_does_a_lost_ack_leave_a_guest_that_passes_on_the_side_that_is_chosen(gn
     assert here.end() == 0
     assert gnomon("resume", "there").returncode == 0
     assert passed(there)
+
+
+def test_does_the_host_move_and_take_frames_with_no_guest_or_migration_noticing(gnomon, monkeypatch):
+    """All of RAM is moved again and again, zero pages are taken back, here, on the way and there: every page is as the guest left it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", gnomon.environment["XDG_RUNTIME_DIR"])
+    there, address = gnomon.receive("--name", "there")
+    here = start(gnomon, 10000)
+    result = gnomon("move", "vm1", "0x80000000", "16384", "--json")
+    assert result.returncode == 0, result.stderr
+    moved = msgspec.json.decode(result.stdout)
+    assert (moved["name"], moved["address"], moved["pages"]) == ("vm1", 0x80000000, 16384) and moved["moved"] > 2048
+    assert control.ask("vm1", "stats")["mmu"]["pages moved"] == moved["moved"]
+
+    def disturb(name):
+        everything = {"address": 0x80000000, "pages": 16384}
+        return control.ask(name, "move", everything)["moved"] + control.ask(name, "take-back", everything)["taken_back"]
+
+    moving = gnomon.start("migrate", "vm1", address, "--bandwidth", "100M", "--max-downtime", "2s", "--json")
+    disturbed = 0
+    with suppress(GnomonError):  # until it has left
+        while True:
+            disturbed += disturb("vm1")
+    assert moving.end(60) == 0, bytes(moving.err)
+    assert here.end() == 0 and disturbed > 0
+    there.until("received")
+    assert disturb("there") > 2048
+    assert passed(there)
+
+
+def test_does_discard_empty_pages_that_the_guest_gave_up(gnomon):
+    """The last page of RAM, which this guest does not use: discarding takes its frame if it has one, and never more than asked."""
+    here = start(gnomon, 3000)
+    last = hex(0x80000000 + (64 << 20) - 4096)
+    result = gnomon("take-back", "vm1", last, "--discard", "--json")
+    assert result.returncode == 0, result.stderr
+    found = msgspec.json.decode(result.stdout)
+    assert found["discard"] is True and found["taken_back"] in (0, 1)
+    assert passed(here)
 
 
 def test_does_a_paused_guest_stand_still(gnomon):

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gnomon.cli.control import Claim, Reply, Request, Server
+from gnomon.cli.host_frames import indices
 from gnomon.cli.watching import Watching
 from gnomon.errors import GnomonError
 
@@ -110,6 +111,10 @@ class Hosted:
         }
         if request.command == "migrate":
             return self.migrate(reply, **request.arguments)
+        if request.command == "move":
+            return self.move(**request.arguments)
+        if request.command == "take-back":
+            return self.take_back(**request.arguments)
         if request.command == "watch":
             return self.watch(reply, request.arguments)
         if request.command not in commands:
@@ -221,6 +226,29 @@ class Hosted:
         self._end(0, "moved", to=address)
         return as_dict(report)
 
+    def move(self, address: int, pages: int) -> dict:
+        """Put pages into other frames; the guest and a migration go on meanwhile."""
+        machine = self._living()
+        wanted = indices(machine, address, pages)
+        return {"name": self.name, "address": address, "pages": pages, "moved": machine.move_pages(wanted)}
+
+    def take_back(self, address: int, pages: int, discard: bool = False) -> dict:
+        """Take frames of zero pages from the guest; with `discard` of any, which nobody may ask while it is on the move or in doubt."""
+        if discard:
+            self._still()
+            self._decided("in doubt, and keeps what its pages hold until resume or discard decides")
+        machine = self._living()
+        wanted = indices(machine, address, pages)
+        taken = machine.take_back(wanted, discard=discard)
+        return {"name": self.name, "address": address, "pages": pages, "discard": discard, "taken_back": taken}
+
+    def _living(self):
+        """The machine, on the move or not."""
+        machine = self._present()
+        if self._over.is_set():
+            raise GnomonError(f"{self.name} has ended")
+        return machine
+
     def _present(self):
         if self.machine is None:
             raise GnomonError(f"{self.name} has no guest yet: it waits for one to arrive")
@@ -228,9 +256,7 @@ class Hosted:
 
     def _still(self):
         """The machine, unless it is on the move."""
-        machine = self._present()
-        if self._over.is_set():
-            raise GnomonError(f"{self.name} has ended")
+        machine = self._living()
         if self._moving is not None:
             raise GnomonError(f"{self.name} is migrating", "end the migration first: Ctrl-C in its terminal")
         return machine

@@ -47,6 +47,8 @@ COMMANDS = {
     "resume": ("act:resume", "Let a machine go on; in doubt, decide that this side owns it."),
     "stop": ("act:stop", "End a machine."),
     "discard": ("act:discard", "In doubt, decide that the other side owns a machine, and end it here."),
+    "move": ("host_frames:move", "Put pages of a running machine into other frames of the host."),
+    "take-back": ("host_frames:take_back", "Take frames of zero pages back from a running machine."),
     "demo": ("demo:demo", "Watch a guest move between two processes while it writes memory."),
     "check": ("check_commands:check", "Explore every interleaving of a scenario: proved, violated or bounded."),
     "designs": ("designs:designs", "The design space: what --design may name, and what the checker says of it."),
