@@ -114,6 +114,18 @@ def test_does_a_lost_ack_leave_a_guest_that_passes_on_the_side_that_is_chosen(gn
     assert passed(there)
 
 
+@pytest.mark.parametrize("log", ["clear", "ring"])
+def test_does_a_guest_arrive_whole_whichever_way_its_dirty_pages_are_taken(gnomon, log):
+    """The clear form, a batch before it is sent; and the rings of the harts. The plain harvest is every other test's."""
+    there, address = gnomon.receive("--name", "there")
+    here = start(gnomon, 4000)
+    result = gnomon("migrate", "vm1", address, "--log", log, "--max-downtime", "2s", "--json")
+    assert result.returncode == 0, result.stderr
+    assert len(msgspec.json.decode(result.stdout)["rounds"]) >= 2
+    assert here.end() == 0
+    assert passed(there)
+
+
 def test_does_the_host_move_and_take_frames_with_no_guest_or_migration_noticing(gnomon, monkeypatch):
     """All of RAM is moved again and again, zero pages are taken back, here, on the way and there: every page is as the guest left it."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", gnomon.environment["XDG_RUNTIME_DIR"])

@@ -94,3 +94,24 @@ def test_is_a_wrong_mode_said_in_a_sentence():
         with made.dirty_log("manual-protect"), pytest.raises(GnomonError, match="in use: manual-protect"):
             made.dirty_log()
         assert made.dirty_log().mode == "initially-set"
+
+
+def test_is_a_clear_in_parts_one_transaction():
+    """begin() and take_into(): each part is protected when it was taken, all of them are the snapshot's, and merged back together."""
+    rig = touched()
+    with log_of(rig, "manual-protect,initially-set") as log:
+        snapshot = log.begin()
+        assert snapshot.gfns.tolist() == []
+        assert log.take_into(snapshot, 0, [1]).tolist() == [0]
+        with pytest.raises(GnomonError, match="still open"):
+            log.begin()
+        rig.store(BASE, 1)
+        assert set(log.get().tolist()) == {0, 63, 64, 199}
+        assert log.take_into(snapshot, 64, [1, 0, 0]).tolist() == [64]
+        assert log.take_into(snapshot, 0, [(1 << 64) - 1]).tolist() == [0, 63]
+        assert snapshot.gfns.tolist() == [0, 63, 64]
+        snapshot.merge_back()
+        assert set(log.get().tolist()) == {0, 63, 64, 199}
+        with pytest.raises(GnomonError, match="not open any more"):
+            log.take_into(snapshot, 0, [1])
+        assert log.take(128, [-1 % (1 << 64)] * 2).gfns.tolist() == [199]

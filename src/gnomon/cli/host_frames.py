@@ -35,9 +35,7 @@ def take_back(
     pages: Pages = 1,
     /,
     *,
-    discard: Annotated[
-        bool, Parameter(help="Whatever the pages hold: it reads zero there then. For pages that it gave up.")
-    ] = False,
+    discard: Annotated[bool, Parameter(help="Whatever the pages hold: it reads zero there then. For pages that it gave up.")] = False,
     json: Json = False,
 ) -> None:
     """Give the frames of pages that are all zero back to the host's pool; the guest gets new ones when it touches the pages."""

@@ -24,6 +24,7 @@ def migrate(
     bandwidth: Annotated[str | None, Parameter(help="At most so many bytes a second: 100M.")] = None,
     auto_converge: Annotated[bool, Parameter(help="Slow the guest if it dirties memory faster than the link carries it.")] = False,
     compress: Annotated[Literal["none", "lz4"], Parameter(help="How pages are packed.")] = "none",
+    log: Annotated[Literal["harvest", "clear", "ring"], Parameter(help="How dirty pages are taken: docs/migrate.md.")] = "harvest",
     timeout: Annotated[str, Parameter(help="How long the peer may say nothing.")] = "10s",
     trace: Annotated[Path | None, Parameter(help="Write the rounds as a trace for Perfetto.")] = None,
     json: Annotated[bool, Parameter(help="The report as one JSON document.")] = False,
@@ -37,6 +38,7 @@ def migrate(
         "bandwidth": units.rate(bandwidth, "the bandwidth") if bandwidth else None,
         "auto_converge": auto_converge,
         "compress": compress,
+        "log": log,
         "timeout": units.duration(timeout, "the timeout", least=0.1),
     }
     with shown_rounds() as show:

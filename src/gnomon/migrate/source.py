@@ -24,6 +24,7 @@ from gnomon.migrate import handover, wire
 from gnomon.migrate.channel import TIMEOUT, Lost, Refused, connect
 from gnomon.migrate.handover import Event
 from gnomon.migrate.rounds import Convergence, Report, Round
+from gnomon.migrate.taking import LOGS, open_log, take_round
 from gnomon.migrate.wire import BATCH, PAGE, Type, WireError
 
 COMPRESSIONS = ("none", "lz4")
@@ -49,10 +50,13 @@ class Options:
     auto_converge: bool = False
     compress: str = "none"
     timeout: float = TIMEOUT
+    log: str = "harvest"
 
     def __post_init__(self):
         if self.compress not in COMPRESSIONS:
             raise GnomonError(f"unknown compression {self.compress!r}", f"one of {', '.join(COMPRESSIONS)}", exit_code=2)
+        if self.log not in LOGS:
+            raise GnomonError(f"no such way to take dirty pages: {self.log}", f"one of {', '.join(LOGS)}", exit_code=2)
         if self.bandwidth is not None and self.bandwidth < PAGE:
             raise GnomonError(f"the bandwidth is at least {PAGE} bytes a second, and this is less: {self.bandwidth}", exit_code=2)
         if self.max_downtime <= 0 or self.timeout <= 0:
@@ -125,7 +129,7 @@ class Migration:
         began = time.perf_counter()
         try:
             self._introduce()
-            self._log = self.machine.dirty_log()
+            self._log = open_log(self.machine, self.options.log)
             self._log.enable()
             self._copy_while_running()
             paused_at = time.perf_counter()
@@ -221,9 +225,9 @@ class Migration:
     def _round(self, number: int, *, paused: bool) -> Round:
         """Take the dirty pages, copy them, and hear that they arrived (S2)."""
         began, sent = time.perf_counter(), self._channel.sent_bytes
-        self._snapshot = self._log.harvest()
+        self._snapshot, batches = take_round(self._log, self.options.log, self._batch)
         record = Round(number, paused, 0, 0, 0, 0.0, 0.0, self._convergence.throttle, done=False)
-        for count, zero in self._send_pages(self._snapshot.gfns):
+        for count, zero in self._send_pages(batches):
             record.pages += count
             record.zero += zero
             elapsed = time.perf_counter() - began
@@ -248,12 +252,11 @@ class Migration:
         if done.number != number:
             raise WireError(f"{self.address} answered round {done.number} to round {number}")
 
-    def _send_pages(self, gfns: np.ndarray) -> Iterator[tuple[int, int]]:
+    def _send_pages(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[int, int]]:
         """Send pages in batches: one buffer is filled while the other is on its way. Yields (pages, zero pages) of each."""
         began, before = time.monotonic(), self._channel.sent_bytes
-        for turn, at in enumerate(range(0, len(gfns), self._batch)):
+        for turn, batch in enumerate(batches):
             self._check_going()
-            batch = gfns[at : at + self._batch]
             index, data, flags, zeros = self._gather(batch, *self._buffers[turn % 2])
             self._sent()
             self._channel.check_peer()

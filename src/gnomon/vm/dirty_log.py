@@ -26,7 +26,7 @@ MOST_ENTRIES = 65536
 
 
 class Snapshot:
-    """Pages taken by one harvest; theirs until commit() or merge_back(), exactly one of which is called.
+    """Pages taken by one harvest or clear; theirs until commit() or merge_back(), exactly one of which is called.
 
     After a disable() there is nothing left of it, and neither call does anything.
 
@@ -34,15 +34,25 @@ class Snapshot:
     """
 
     def __init__(self, log: DirtyLog, gfns: np.ndarray):
-        self._log, self._era = log, log.era
-        self.gfns = gfns
+        self._log, self.era = log, log.era
+        self._parts = [gfns]
         self.open = True
+
+    @property
+    def gfns(self) -> np.ndarray:
+        if len(self._parts) > 1:
+            self._parts = [np.unique(np.concatenate(self._parts))]
+        return self._parts[0]
+
+    def add(self, gfns: np.ndarray) -> None:
+        """More pages were taken: DirtyLog.take_into()."""
+        self._parts.append(gfns)
 
     def _close(self) -> bool:
         if not self.open:
             raise GnomonError("this snapshot was committed or merged back already")
         self.open = False
-        return self._era == self._log.era
+        return self.era == self._log.era
 
     def commit(self) -> None:
         """The pages reached their reader."""
@@ -155,19 +165,45 @@ class DirtyLog:
 
         `first` is a multiple of 64, as for KVM_CLEAR_DIRTY_LOG. Copy them after this call. Raises GnomonError otherwise, and while an
         earlier snapshot is open."""
-        words = np.ascontiguousarray(bitmap, dtype=np.uint64).view(np.int64)
-        limit = (self.pages + 63) // 64
-        if first % 64 or first < 0 or first // 64 + len(words) > limit:
-            raise GnomonError(f"clear of {64 * len(words)} pages from page {first} does not fit 64-page words of {self.pages} pages")
+        self._named(first, bitmap)
+        snapshot = self.begin()
+        self.take_into(snapshot, first, bitmap)
+        return snapshot
+
+    def begin(self) -> Snapshot:
+        """A snapshot of no pages, which take_into() adds to: a clear in parts is one transaction.
+
+        Raises GnomonError when logging is off, or while an earlier snapshot is open."""
         with self._lock:
             if not self.enabled:
                 raise GnomonError("the dirty log is not enabled", hint="call enable() first")
             if log_modes.clear_begin(self.arena, self.vm) == dirty.BUSY:
                 raise GnomonError("a snapshot of the dirty log is still open", hint="commit() or merge_back() it first")
+            return Snapshot(self, np.zeros(0, dtype=np.int64))
+
+    def take_into(self, snapshot: Snapshot, first: int, bitmap: np.ndarray) -> np.ndarray:
+        """As take(), into a snapshot that is open. Returns the indices of the pages taken now; copy them after this call."""
+        words = self._named(first, bitmap)
+        with self._lock:
+            if not snapshot.open or snapshot.era != self.era:
+                raise GnomonError("this snapshot is not open any more")
             at = int(self.arena.words[self.vm + VM.snapshot]) + first // 64
-            self.arena.words[at : at + len(words)] = words
+            held = self.arena.words[at : at + len(words)]
+            before = held.copy()
+            held[:] = words
             log_modes.clear_dirty_log(self.arena, self._thread, self.vm, first // 64, len(words))
-            return Snapshot(self, self._indices(VM.snapshot))
+            taken = self._set(held) + first
+            held |= before
+            snapshot.add(taken)
+            return taken
+
+    def _named(self, first: int, bitmap: np.ndarray) -> np.ndarray:
+        """`bitmap` as words of the arena. Raises GnomonError where they are not whole words of this machine's pages."""
+        words = np.ascontiguousarray(bitmap, dtype=np.uint64).view(np.int64)
+        limit = (self.pages + 63) // 64
+        if first % 64 or first < 0 or first // 64 + len(words) > limit:
+            raise GnomonError(f"clear of {64 * len(words)} pages from page {first} does not fit 64-page words of {self.pages} pages")
+        return words
 
     def peek_count(self) -> int:
         """How many pages are dirty now, taking nothing: entries of rings that were not collected and bits; a page may be both."""
@@ -175,6 +211,9 @@ class DirtyLog:
 
     def _indices(self, field: int) -> np.ndarray:
         at = int(self.arena.words[self.vm + field])
-        words = self.arena.words[at : at + (self.pages + 63) // 64].copy()
-        bits = np.unpackbits(words.view(np.uint8), bitorder="little")[: self.pages]
-        return np.flatnonzero(bits).astype(np.int64)
+        return self._set(self.arena.words[at : at + (self.pages + 63) // 64])
+
+    @staticmethod
+    def _set(words: np.ndarray) -> np.ndarray:
+        """Numbers of the bits that are set."""
+        return np.flatnonzero(np.unpackbits(words.copy().view(np.uint8), bitorder="little")).astype(np.int64)
