@@ -195,3 +195,7 @@ def test_are_pages_writable_again_after_a_peer():
         peer.close()
         whole.touch()
         assert (whole.arena.words[whole.frames() * ram.PAGE_WORDS] == before + 1).all()
+
+
+def test_are_as_many_harts_measured_as_there_are_processors():
+    assert [bench_guest.hart_counts(n) for n in (1, 2, 4, 6, 12)] == [[1, 2], [1, 2], [1, 2, 4], [1, 2, 4, 6], [1, 2, 4, 8, 12]]

@@ -1,6 +1,6 @@
 """tunings: the numbers beside a design: how long, how many, how often, by name.
 
-    tune("section=64,defer-limit=100")      each number's place and value
+tune("section=64,defer-limit=100")      each number's place and value
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Guest code: instructions a second of the `sort` guest on one hart and on two, beside QEMU on the same ELF.
+"""Guest code: instructions a second of the `sort` guest on one hart, two, and up to one a processor, beside QEMU on the same ELF.
 
 Timed      by the guest itself: from before the sorts to after the last hart's, in its last line. Loading and start-up are not in it
 How        instructions are Gnomon's instret, which counts exactly those that retired. Best of REPEATS, after one that does not count.
@@ -10,6 +10,7 @@ Peer       the same ELF, harts and memory under qemu-system-riscv64. QEMU's own 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -28,20 +29,29 @@ ROUNDS, WARM_ROUNDS = 6, 1
 _PASS = re.compile(r"PASS sort harts=(\d+) .*instret=(\d+) ms=(\d+) checksum=(\w+)")
 
 
+def hart_counts(processors: int) -> list[int]:
+    """How many harts are measured: 1 and 2, then twice as many each time, and at last as many as there are processors."""
+    return sorted({1, 2, processors} | {1 << n for n in range(processors.bit_length()) if 1 << n <= processors})
+
+
 def rows(tell: Callable[[str], object]) -> Iterator[dict]:
-    one, two = (measure(harts, tell) for harts in (1, 2))
-    alone = row(BENCH, "1 hart", one.rate, UNIT, target=">= 80")
-    together = row(BENCH, "2 harts together", two.rate, UNIT)
-    alone_qemu, together_qemu = (qemu_row(run, tell) for run in (one, two))
-    yield against(alone, alone_qemu, better=MORE)
-    yield row(BENCH, "2 harts, each", two.rate / 2, UNIT, target=">= 80")
-    yield against(together, alone, better=MORE, target="ratio >= 1.8")
-    yield against(together, together_qemu, better=MORE)
-    by_cpu = row(BENCH, "1 hart, by CPU time", one.cpu_rate, UNIT)
-    yield by_cpu
-    yield against(row(BENCH, "2 harts together, by CPU time", 2 * two.cpu_rate, UNIT), by_cpu, better=MORE)
-    yield alone_qemu
-    yield together_qemu
+    peers = []
+    for harts in hart_counts(os.cpu_count() or 1):
+        found = measure(harts, tell)
+        peer = qemu_row(found, tell)
+        peers.append(peer)
+        if harts == 1:
+            alone = row(BENCH, "1 hart", found.rate, UNIT, target=">= 80")
+            alone_by_cpu = row(BENCH, "1 hart, by CPU time", found.cpu_rate, UNIT)
+            yield against(alone, peer, better=MORE)
+            yield alone_by_cpu
+            continue
+        together = row(BENCH, f"{harts} harts together", found.rate, UNIT)
+        yield row(BENCH, f"{harts} harts, each", found.rate / harts, UNIT, target=">= 80" if harts == 2 else "")
+        yield against(together, alone, better=MORE, target="ratio >= 1.8" if harts == 2 else "")
+        yield against(together, peer, better=MORE)
+        yield against(row(BENCH, f"{harts} harts together, by CPU time", harts * found.cpu_rate, UNIT), alone_by_cpu, better=MORE)
+    yield from peers
 
 
 class Run:
