@@ -71,7 +71,7 @@ def place(tmp_path, monkeypatch):
 
 
 def test_is_the_last_run_of_each_claim_the_one_that_is_cited(place):
-    assert kept.last() == {}
+    assert kept.last() == {} and not kept.is_old()
     first = [Finding("C1", True, "of the first run"), Finding("C2", False, "of the first run")]
     kept.keep(kept.cite(first, "gnomon pressure"))
     kept.keep(kept.cite([Finding("C2", True, "of the second")], "gnomon pressure --reclaim typesafe-slab"))
@@ -83,10 +83,14 @@ def test_is_the_last_run_of_each_claim_the_one_that_is_cited(place):
     assert [p.name for p in place.parent.iterdir()] == [kept.NAME]
 
 
-def test_is_no_run_of_other_sources_cited(place, monkeypatch):
+def test_is_no_run_of_other_sources_cited(place, monkeypatch, capfd):
     kept.keep(kept.cite([Finding("C1", True, "text")], "gnomon pressure"))
     monkeypatch.setattr(kept, "source_digest", lambda: "another")
-    assert kept.last() == {}
+    assert kept.last() == {} and kept.is_old()
+    monkeypatch.setattr("gnomon.check.claims.CLAIMS", [])
+    assert command(["claims"]) == 0
+    said = capfd.readouterr()
+    assert "the last run was of other sources: gnomon pressure settles C1" in said.err and "C1" not in said.out
     with pytest.raises(GnomonError, match=r"is of a run of other sources: \w{12}, these are another"):
         kept.of_file(place)
 

@@ -142,9 +142,11 @@ def claims(
 def _print_runs(cited: list) -> None:
     """What runs under pressure said of the claims, a run after the other."""
     from gnomon.cli.pressure import shown
+    from gnomon.study.pressure.kept import is_old
 
     if not cited:
-        say.note("gnomon pressure settles C1, C2, C5, C6 and C7 in the running machine: after it, they are cited here")
+        why = "the last run was of other sources: " if is_old() else ""
+        say.note(f"{why}gnomon pressure settles C1, C2, C5, C6 and C7 in the running machine; after it, they are cited here")
     for run in dict.fromkeys(c.run for c in cited):
         print(f"\n{run.command}, {run.date}, {run.processor}:")
         for c in cited:

@@ -78,6 +78,12 @@ def last() -> dict[str, Cited]:
     return {c.claim: c for c in (_read(where) if where else []) if c.run.source == source_digest()}
 
 
+def is_old() -> bool:
+    """Whether runs are kept, of other sources only."""
+    where = place()
+    return where is not None and bool(_read(where)) and not last()
+
+
 def of_file(path: Path) -> dict[str, Cited]:
     """By claim, what the run said whose `gnomon pressure --json` is in this file. Raises GnomonError for one of other sources."""
     try:
