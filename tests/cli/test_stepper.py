@@ -77,7 +77,7 @@ def test_does_the_screen_have_threads_source_and_words(timeline):
     hit = next(m for m in timeline.moments if m.event.kind == "cmpxchg" and m.text.endswith("-W"))
     stepper.at = hit.number
     text = shown(stepper, 160)
-    assert "recycler" in text and "harvester" in text and "spte_protect" in text and "(now L2 table of gfn 4)" in text
+    assert "recycler" in text and "harvester" in text and "spte_exchange" in text and "(now L2 table of gfn 4)" in text
     stepper.press("G")
     assert "VIOLATED: progress" in shown(stepper)
 

@@ -100,7 +100,7 @@ def test_do_source_tables_buffers_and_words_follow_the_step(tmp_path, lost):
     """
     )
     dom = visit(tmp_path, page(lost), script)
-    assert "cmpxchg(m, at, spte, new)" in told(dom, "line") and "spte_protect" in told(dom, "where")
+    assert "cmpxchg(m, at, spte, new)" in told(dom, "line") and "spte_exchange" in told(dom, "where")
     assert int(told(dom, "before")) == int(told(dom, "after")) + 1, "the picture after the step lacks the W that the one before has"
     assert int(told(dom, "marked")) >= 1
     waiting = [lost.buffer_text(pairs) for pairs in hit.event.buffers]

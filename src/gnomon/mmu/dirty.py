@@ -2,7 +2,7 @@
 
 Counterpart in Linux: kvm_get_dirty_log_protect(), which holds mmu_lock for write.
 
-Owns       VM.dirty[w]      64 gfns a word; a bit is set by a fault after its spte and rmap entry are visible
+Owns       VM.dirty[w]      64 gfns a word; a bit is set by a fault after its spte and rmap entry are visible (bitmap.py)
            VM.snapshot[w]   the bits taken by the harvest that is under way or not committed yet
 Guarantees H1  a store that retires after harvest() returned faulted first, or its gfn is in a later snapshot        (I-1, I-7)
            H2  a bit taken is in the snapshot until commit() or merge_back(): a failed copy loses nothing
@@ -17,25 +17,44 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.arith import ctz, popcount, wrap
-from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_or, mb, read_once, store_release, write_once, xchg
+from gnomon.lang.atomics import cmpxchg, fetch_add, load_acquire, mb, read_once, store_release, write_once, xchg
+from gnomon.mmu.bitmap import (
+    add_taken,
+    dirty_words,
+    drop_line,
+    empty_snapshot,
+    forget_dirty,
+    line_end,
+    line_groups,
+    line_word,
+    set_dirty,
+    take_lines,
+)
 from gnomon.mmu.design import PAGES, PAGES_BITS_FIRST, PAGES_UNSPLIT, PROTECTOR, PROTECTOR_LOCKED, PROTECTOR_RMAP_BIT
 from gnomon.mmu.megapage import recover_regions, split_regions
-from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_DIRTY, RESTARTS_SHIFT, rmap_lock, rmap_unlock, rmap_walk
+from gnomon.mmu.rmap import (
+    CHANGED_MASK,
+    PROTECT_DIRTY,
+    RESTARTS_SHIFT,
+    RMAP_LOCKED,
+    guard_mask,
+    guard_wants,
+    rmap_lock,
+    rmap_unlock,
+    rmap_walk,
+    spte_exchange,
+)
 from gnomon.mmu.slot import backing
+from gnomon.mmu.spte import WRITABLE
 from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.rcu import rcu_read_held, rcu_read_lock, rcu_read_unlock
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 BUSY = -1
-LINE = 8
-"""Words of a cache line."""
-
-
-@kernel
-def dirty_words(m, vm):
-    """Words of a bitmap of this machine."""
-    return (read_once(m, vm + VM.pages) + 63) >> 6
+PROTECTED_SHIFT = 32
+PAGES_MASK = (1 << PROTECTED_SHIFT) - 1
+"""harvest_word() and harvest_line() return pages taken + (sptes changed << PROTECTED_SHIFT)."""
 
 
 @kernel
@@ -49,18 +68,15 @@ def protect_locked(m, vm, head):
 
 
 @kernel
-def protect_locking(m, vm, w, bits, protector):
-    """protect_word() of the protectors that lock: mmu_lock is held (harvest_lock), or each rmap's bit is taken. No marker is foreign."""
-    rmap = read_once(m, vm + VM.rmap) + (w << 6)
+def protect_by_bit(m, vm, rmap, bits):
+    """protect_word() of protector=rmap-bit: each rmap's bit is taken while it is walked, so no marker is foreign."""
     changed = 0
     while bits:
         head = rmap + ctz(bits)
         bits = wrap(bits & (bits - 1))
-        if protector == PROTECTOR_RMAP_BIT:
-            rmap_lock(m, head)
+        rmap_lock(m, head)
         changed += rmap_walk(m, vm, head, PROTECT_DIRTY) & CHANGED_MASK
-        if protector == PROTECTOR_RMAP_BIT:
-            rmap_unlock(m, head)
+        rmap_unlock(m, head)
     return changed
 
 
@@ -107,24 +123,16 @@ def section_pause(m, t, vm, section):
     return write_once(m, vm + VM.walked, walked)
 
 
-@kernel(inline=True)
-def protect_word(m, t, vm, w, bits):
-    """Write-protect the pages of `bits` of word `w`. Returns sptes changed."""
-    protector = read_once(m, vm + VM.design) & PROTECTOR
-    if protector:
-        return protect_locking(m, vm, w, bits, protector)
-    rmap = read_once(m, vm + VM.rmap) + (w << 6)
+@kernel
+def protect_walking(m, t, vm, rmap, bits, section):
+    """Walk the rmaps of `bits`, the first of which is at `rmap`, inside a read section or under mmu_lock. Returns sptes changed."""
     changed = 0
     restarts = 0
-    section = read_once(m, vm + VM.section)
-    inside = rcu_read_held(m, t)  # of section_begin()
-    if inside == 0:
-        rcu_read_lock(m, t)
     while bits:
         head = rmap + ctz(bits)
         bits = wrap(bits & (bits - 1))
         found = rmap_walk(m, vm, head, PROTECT_DIRTY)
-        if found < 0:
+        if found < 0:  # never under mmu_lock
             rcu_read_unlock(m, t)  # who holds mmu_lock may wait for a grace period
             found = protect_locked(m, vm, head)
             rcu_read_lock(m, t)
@@ -132,49 +140,87 @@ def protect_word(m, t, vm, w, bits):
         restarts += found >> RESTARTS_SHIFT
         if section > 0:
             section_pause(m, t, vm, section)
-    if inside == 0:
-        rcu_read_unlock(m, t)
     if restarts:
         fetch_add(m, vm + VM.rmap_restarts, restarts)
     return changed
 
 
 @kernel(inline=True)
-def harvest_word(m, t, vm, w):
-    """Move word `w` of the bitmap to the snapshot and write-protect its pages. Returns the bits taken."""
-    taken = xchg(m, read_once(m, vm + VM.dirty) + w, 0)  # full barrier, pairs with publish(): forbids "bit taken, spte not in the rmap yet"
-    if taken:
-        fetch_or(m, read_once(m, vm + VM.snapshot) + w, taken)
-        fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, taken))
-    return taken
+def protect_word(m, t, vm, w, bits):
+    """Write-protect the pages of `bits` of word `w`. Returns sptes changed.
+
+    Most pages have one spte. Those are done here with nothing in the loop but their loads and cmpxchg: what the loop stores, a spilled
+    register too, is waited for by the next locked instruction. A word that names descriptors, a guard that looks further, a race that is
+    lost: the bit stays, and rmap_walk() does the page."""
+    design = read_once(m, vm + VM.design)
+    protector = design & PROTECTOR
+    rmap = read_once(m, vm + VM.rmap) + (w << 6)
+    if protector == PROTECTOR_RMAP_BIT:
+        return protect_by_bit(m, vm, rmap, bits)
+    section = 0 if protector else read_once(m, vm + VM.section)
+    enters = protector == 0 and rcu_read_held(m, t) == 0  # else in the section of section_begin(), or under mmu_lock
+    if enters:
+        rcu_read_lock(m, t)
+    mask = guard_mask(design)
+    wants = guard_wants(design)
+    changed = 0
+    left = bits if section > 0 else 0
+    bits = bits ^ left
+    while bits:
+        n = ctz(bits)
+        bits = wrap(bits & (bits - 1))
+        value = load_acquire(m, rmap + n)  # pairs with store_release in rmap_insert()
+        if value & (RMAP_LOCKED | 1):
+            left |= 1 << n
+        elif value:
+            spte = read_once(m, value >> 1)  # R-6: of a table that may be another's by now; without W there is nothing to take from it
+            if spte & WRITABLE:
+                if spte & mask == wants and spte_exchange(m, value >> 1, spte, spte & ~WRITABLE):
+                    changed += 1
+                else:
+                    left |= 1 << n
+    if left:
+        changed += protect_walking(m, t, vm, rmap, left, section)
+    if enters:
+        rcu_read_unlock(m, t)
+    return changed
 
 
 @kernel(inline=True)
-def line_is_clean(m, at):
-    """1 if the LINE words from `at` on are all 0."""
-    bits = 0
-    for w in range(LINE):
-        bits = bits | read_once(m, at + w)
-    return int(bits == 0)
+def harvest_word(m, t, vm, w):
+    """Move word `w` of the bitmap to the snapshot and write-protect its pages. Returns pages + (sptes changed << PROTECTED_SHIFT)."""
+    taken = xchg(m, read_once(m, vm + VM.dirty) + w, 0)  # full barrier, pairs with publish(): forbids "bit taken, spte not in the rmap yet"
+    if taken == 0:
+        return 0
+    add_taken(m, vm, w, taken)
+    return popcount(taken) + (protect_word(m, t, vm, w, taken) << PROTECTED_SHIFT)
+
+
+@kernel
+def harvest_line(m, t, vm, first):
+    """harvest_word() of every word of the line that begins at word `first`."""
+    dirty = read_once(m, vm + VM.dirty)
+    found = 0
+    for w in range(first, line_end(m, vm, first)):
+        if read_once(m, dirty + w):
+            found += harvest_word(m, t, vm, w)
+    return found
 
 
 @kernel
 def protect_dirty(m, t, vm):
     """Take and write-protect every dirty page, between harvest_lock() and harvest_unlock(). Returns how many, not flushed yet."""
-    dirty = read_once(m, vm + VM.dirty)
-    words = dirty_words(m, vm)
-    count = 0
+    found = 0
     section_begin(m, t, vm)
-    w = 0
-    while w < words:
-        if w & (LINE - 1) == 0 and w + LINE <= words and line_is_clean(m, dirty + w):
-            w += LINE  # most of a large guest is clean: its bitmap is passed a cache line at a time
-        else:
-            if read_once(m, dirty + w):
-                count += popcount(harvest_word(m, t, vm, w))
-            w += 1
+    for group in range(line_groups(m, vm)):
+        lines = take_lines(m, vm, group)
+        while lines:
+            found += harvest_line(m, t, vm, line_word(group, lines))
+            lines = drop_line(lines)
     section_end(m, t)
-    return count
+    if found >> PROTECTED_SHIFT:
+        fetch_add(m, vm + VM.protected, found >> PROTECTED_SHIFT)
+    return found & PAGES_MASK
 
 
 @kernel(entry=True)
@@ -198,20 +244,14 @@ def harvest(m, t, vm):
 @kernel(entry=True)
 def commit(m, vm):
     """The snapshot reached its reader: forget it, and let the next harvest begin."""
-    for w in range(dirty_words(m, vm)):
-        write_once(m, read_once(m, vm + VM.snapshot) + w, 0)
+    empty_snapshot(m, vm, 0)
     return store_release(m, vm + VM.harvester, 0)  # pairs with the cmpxchg of harvest
 
 
 @kernel(entry=True)
 def merge_back(m, vm):
     """The snapshot was lost: its pages are dirty again (H2)."""
-    for w in range(dirty_words(m, vm)):
-        at = read_once(m, vm + VM.snapshot) + w
-        bits = read_once(m, at)
-        if bits:
-            fetch_or(m, read_once(m, vm + VM.dirty) + w, bits)
-            write_once(m, at, 0)
+    empty_snapshot(m, vm, 1)
     fetch_add(m, vm + VM.ring_spilled, 1)  # a harvest by rings looks at the bitmap again
     return store_release(m, vm + VM.harvester, 0)  # pairs with the cmpxchg of harvest
 
@@ -249,7 +289,7 @@ def set_backed(m, vm):
             if index < pages and backing(m, vm, index):
                 bits |= 1 << n
         if bits:
-            fetch_or(m, read_once(m, vm + VM.dirty) + w, bits)
+            set_dirty(m, vm, w, bits)
     return 0
 
 
@@ -264,9 +304,8 @@ def disable_dirty_log(m, t, vm):
     """Stop logging and forget what was logged. Protected sptes get W back at their next fault, regions their large sptes."""
     spin_lock(m, vm + VM.mmu_lock)
     write_once(m, vm + VM.logging, 0)
-    for w in range(dirty_words(m, vm)):
-        xchg(m, read_once(m, vm + VM.dirty) + w, 0)
-        write_once(m, read_once(m, vm + VM.snapshot) + w, 0)
+    forget_dirty(m, vm)
+    empty_snapshot(m, vm, 0)
     store_release(m, vm + VM.harvester, 0)
     spin_unlock(m, vm + VM.mmu_lock)
     recover_regions(m, t, vm)

@@ -16,8 +16,9 @@ Progress   wait-free in the rings: at most their size of entries is looked at
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_or, load_acquire, read_once, store_release, write_once
-from gnomon.mmu.dirty import BUSY, dirty_words, harvest_lock, harvest_unlock, protect_dirty, protect_word
+from gnomon.lang.atomics import cmpxchg, fetch_add, load_acquire, read_once, store_release, write_once
+from gnomon.mmu.bitmap import add_taken, empty_snapshot
+from gnomon.mmu.dirty import BUSY, harvest_lock, harvest_unlock, protect_dirty, protect_word
 from gnomon.mmu.ring import RING_COLLECTED, RING_DIRTY, ring_entry
 from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs
 from gnomon.mmu.vm_words import VM
@@ -33,7 +34,7 @@ def ring_collect(m, vm, v, size):
         if load_acquire(m, at) != RING_DIRTY:  # pairs with the release of ring_push()
             break
         index = read_once(m, at + 1)
-        fetch_or(m, read_once(m, vm + VM.snapshot) + (index >> 6), 1 << (index & 63))
+        add_taken(m, vm, index >> 6, 1 << (index & 63))
         store_release(m, at, RING_COLLECTED)  # pairs with the acquire of ring_reset()
         number += 1
     write_once(m, v + VCPU.ring_fetch, number)
@@ -120,8 +121,7 @@ def rings_on(m, t, vm, size):
     write_once(m, vm + VM.ring_size, size)
     collect_all(m, vm, size)
     reset_all(m, t, vm, size)
-    for w in range(dirty_words(m, vm)):
-        write_once(m, read_once(m, vm + VM.snapshot) + w, 0)
+    empty_snapshot(m, vm, 0)
     return fetch_add(m, vm + VM.ring_spilled, 1)  # the first harvest looks at the bitmap
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.arith import popcount
 from gnomon.lang.atomics import cmpxchg, fetch_add, fetch_and, read_once, write_once
-from gnomon.mmu.dirty import BUSY, dirty_words, harvest_lock, harvest_unlock, protect_word, start_logging
+from gnomon.mmu.bitmap import add_taken, dirty_words
+from gnomon.mmu.dirty import BUSY, harvest_lock, harvest_unlock, protect_word, start_logging
 from gnomon.mmu.vcpu import flush_remote_tlbs
 from gnomon.mmu.vm_words import VM
 
@@ -36,8 +37,10 @@ def enable_protected(m, t, vm):
     """Start logging with an empty log: write-protect everything."""
     start_logging(m, t, vm, 0)  # full barrier: a fault that does not see it has its spte and rmap entry where the walk finds them
     harvest_lock(m, vm)
+    changed = 0
     for w in range(dirty_words(m, vm)):
-        fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, page_bits(m, vm, w)))
+        changed += protect_word(m, t, vm, w, page_bits(m, vm, w))
+    fetch_add(m, vm + VM.protected, changed)
     harvest_unlock(m, vm)
     return flush_remote_tlbs(m, vm)
 
@@ -54,6 +57,7 @@ def clear_dirty_log(m, t, vm, first, words):
 
     Returns how many; the snapshot keeps those. The caller copies the pages after this call."""
     count = 0
+    changed = 0
     harvest_lock(m, vm)
     for w in range(first, first + words):
         at = read_once(m, vm + VM.snapshot) + w
@@ -61,11 +65,13 @@ def clear_dirty_log(m, t, vm, first, words):
         taken = 0
         if named:
             taken = fetch_and(m, read_once(m, vm + VM.dirty) + w, ~named) & named  # full barrier, as in harvest_word
-        write_once(m, at, taken)
+        write_once(m, at, 0)
         if taken:
+            add_taken(m, vm, w, taken)
             count += popcount(taken)
-            fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, taken))
+            changed += protect_word(m, t, vm, w, taken)
     harvest_unlock(m, vm)
     if count:
+        fetch_add(m, vm + VM.protected, changed)
         flush_remote_tlbs(m, vm)
     return count

@@ -68,18 +68,39 @@ def is_meant(m, vm, head, at):
 
 
 @kernel(inline=True)
+def guard_mask(design):
+    """The bits of an spte by which the guard of `design` tells what may be exchanged."""
+    guard = design & GUARD
+    if guard == 0:
+        return PRESENT | LARGE | LEVEL_MASK | HOST_WRITABLE
+    if guard == GUARD_MMU_WRITABLE:
+        return PRESENT | LARGE | MMU_WRITABLE
+    return 0 if guard == GUARD_RECHECK else PRESENT
+
+
+@kernel(inline=True)
+def guard_wants(design):
+    """What the bits of guard_mask() must be. No spte is as GUARD_RECHECK wants it, which looks further than at the spte."""
+    guard = design & GUARD
+    if guard == 0:
+        return PRESENT | (1 << LEVEL_SHIFT) | HOST_WRITABLE
+    return PRESENT | MMU_WRITABLE if guard == GUARD_MMU_WRITABLE else PRESENT
+
+
+@kernel(inline=True)
 def guard_lets(m, vm, head, at, spte, design):
     """1 if the guard of `design` lets the protector exchange `spte`, which it read at `at` in the rmap at `head`.
 
     The table may have become another's since the rmap named it (R-6), and may become it between this look and the exchange."""
-    guard = design & GUARD
-    if guard == 0:
-        return int(spte & (PRESENT | LARGE | LEVEL_MASK | HOST_WRITABLE) == PRESENT | (1 << LEVEL_SHIFT) | HOST_WRITABLE)
-    if guard == GUARD_MMU_WRITABLE:
-        return int(spte & (PRESENT | LARGE | MMU_WRITABLE) == PRESENT | MMU_WRITABLE)
-    if guard == GUARD_RECHECK and is_meant(m, vm, head, at) == 0:
-        return 0
-    return spte & PRESENT
+    if design & GUARD == GUARD_RECHECK:
+        return spte & PRESENT if is_meant(m, vm, head, at) else 0
+    return int(spte & guard_mask(design) == guard_wants(design))
+
+
+@kernel(inline=True)
+def spte_exchange(m, at, spte, new):
+    """Make the spte at `at` `new` if it still is `spte`. Returns 1 if so, 0 where zap, fast fault or A/D came first (I-4)."""
+    return int(cmpxchg(m, at, spte, new) == spte)
 
 
 @kernel(inline=True)
@@ -97,7 +118,7 @@ def spte_protect(m, vm, head, at, kind, design):
             new = new & ~MMU_WRITABLE
         if new == spte:
             return 0
-        if cmpxchg(m, at, spte, new) == spte:  # loses to zap, fast fault or A/D: retry on what is there now (I-4)
+        if spte_exchange(m, at, spte, new):  # if not: retry on what is there now
             return 1
 
 

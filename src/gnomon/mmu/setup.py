@@ -8,6 +8,7 @@ from gnomon.lang.host import sched_yield
 from gnomon.mem.frames import frame_free, run_alloc_n
 from gnomon.mem.pool import PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, slab_free
+from gnomon.mmu.bitmap import bitmap_size, summary_words, whole_lines, words_of
 from gnomon.mmu.context import reset_context
 from gnomon.mmu.region import region_count
 from gnomon.mmu.release import run_callbacks
@@ -35,7 +36,7 @@ def vm_create(m, base_gfn, pages, n_max):
     backing = static_words(m, pages)
     rmap = static_words(m, pages)
     tracked = static_words(m, pages)
-    bitmaps = static_words(m, ((pages + 63) >> 6) + ((pages + 63) >> 6))
+    bitmaps = static_words(m, 2 * bitmap_size(pages))
     buckets = static_words(m, HASH_BUCKETS)
     regions = static_words(m, 2 * region_count(m, vm))
     if backing == 0 or rmap == 0 or tracked == 0 or bitmaps == 0 or buckets == 0 or regions == 0:
@@ -44,7 +45,10 @@ def vm_create(m, base_gfn, pages, n_max):
     write_once(m, vm + VM.rmap, rmap)
     write_once(m, vm + VM.tracked, tracked)
     write_once(m, vm + VM.dirty, bitmaps)
-    write_once(m, vm + VM.snapshot, bitmaps + ((pages + 63) >> 6))
+    write_once(m, vm + VM.snapshot, bitmaps + bitmap_size(pages))
+    if summary_words(words_of(pages)):
+        write_once(m, vm + VM.dirty_lines, bitmaps + whole_lines(words_of(pages)))
+        write_once(m, vm + VM.snapshot_lines, bitmaps + bitmap_size(pages) + whole_lines(words_of(pages)))
     write_once(m, vm + VM.hash, buckets)
     write_once(m, vm + VM.region_rmap, regions)
     write_once(m, vm + VM.region_tracked, regions + region_count(m, vm))

@@ -14,9 +14,10 @@ Guarantees G1  a backing word changes from 0 to a pfn whose frame is zero, once,
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import fetch_add, fetch_or, load_acquire, read_once, store_release
+from gnomon.lang.atomics import fetch_add, load_acquire, read_once, store_release
 from gnomon.mem.frames import frame_alloc_zeroed, run_alloc
 from gnomon.mem.pool import FRAME_GUEST, FRAMES_PER_RUN, PAGE_WORDS_SHIFT, frame_owner, frame_payload, frame_set_word, frame_tag, frame_word
+from gnomon.mmu.bitmap import set_dirty
 from gnomon.mmu.ring import ring_push
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
@@ -103,7 +104,7 @@ def mark_dirty(m, vm, v, index):
     size = read_once(m, vm + VM.ring_size)
     if size and v and ring_push(m, v, size, index):
         return 0
-    fetch_or(m, read_once(m, vm + VM.dirty) + (index >> 6), 1 << (index & 63))
+    set_dirty(m, vm, index >> 6, 1 << (index & 63))
     if size:
         fetch_add(m, vm + VM.ring_spilled, 1)  # after the bit: who sees the count finds it
     return 0

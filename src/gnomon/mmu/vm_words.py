@@ -34,7 +34,9 @@ VM = record(
     region_rmap=1,  # word ref: rmap head of the large sptes of each region (region.py)
     region_tracked=1,  # word ref: number of shadow pages that shadow a page of this region as a guest table: no large spte
     dirty=1,  # word ref: bitmap of pages written since they were harvested
+    dirty_lines=1,  # word ref: its summary, a bit for 8 words that may have a set bit; 0 = the bitmap is one word (bitmap.py)
     snapshot=1,  # word ref: bitmap of pages taken by a harvest that is not committed yet
+    snapshot_lines=1,  # word ref: its summary, as dirty_lines
     logging=1,  # 1 while dirty pages are logged
     harvester=1,  # bit lock: one harvester at a time
     hash=1,  # word ref: HASH_BUCKETS heads of shadow pages by (gfn, role)

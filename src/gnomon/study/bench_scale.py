@@ -1,7 +1,7 @@
 """How cost grows: a harvest of equally many dirty pages in guests of 64 MiB to 16 GiB, and stores to protected pages by 1 … N vCPUs.
 
 Harvest    DIRTY pages, in CHUNKS equally long stretches spread evenly over all of RAM, each stored to through TLB miss, walk and fault;
-           one call of the compiled harvest: bitmap scan, protection, flush. Best of REPEATS after one that does not count.
+           one call of the compiled harvest (bitmap scan, protection, flush) and its commit. Best of REPEATS after one that does not count.
            The peer is the smallest guest: `ratio` is its time over this one's, and 1 / 1.3 the bound
 vCPUs      each vCPU stores to PAGES protected pages of its own; all at once, one thread each. Stores a second of all together, beside one
 """

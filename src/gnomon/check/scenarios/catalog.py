@@ -27,6 +27,7 @@ from gnomon.check.scenarios import (
     rounds,
     slab,
     sleep,
+    summary,
     tutorial,
     unsync,
     zapping,
@@ -35,7 +36,8 @@ from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
     *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, zapping, rounds, guest_tables, moved_frames),
-    *(sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, age, log_modes, dirty_ring, unsync, tutorial),
+    *(sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, age, log_modes, dirty_ring, summary, unsync),
+    tutorial,
 )
 
 

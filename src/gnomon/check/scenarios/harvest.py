@@ -6,8 +6,10 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage, guest_touch
 from gnomon.lang import kernel
-from gnomon.lang.atomics import fetch_add, fetch_or, read_once, xchg
-from gnomon.mmu.dirty import harvest_word, protect_word
+from gnomon.lang.arith import popcount
+from gnomon.lang.atomics import read_once, xchg
+from gnomon.mmu.bitmap import add_taken
+from gnomon.mmu.dirty import PROTECTED_SHIFT, harvest_word, protect_word
 from gnomon.mmu.tlb import TLB_READ
 from gnomon.mmu.vm_words import VM
 
@@ -15,12 +17,10 @@ from gnomon.mmu.vm_words import VM
 @kernel
 def protect_then_take(m, t, vm, w):
     """Mutant of harvest_word(): write-protects first, takes the bits after."""
-    seen = read_once(m, read_once(m, vm + VM.dirty) + w)
-    fetch_add(m, vm + VM.protected, protect_word(m, t, vm, w, seen))
+    changed = protect_word(m, t, vm, w, read_once(m, read_once(m, vm + VM.dirty) + w))
     taken = xchg(m, read_once(m, vm + VM.dirty) + w, 0)
-    if taken:
-        fetch_or(m, read_once(m, vm + VM.snapshot) + w, taken)
-    return taken
+    add_taken(m, vm, w, taken)
+    return popcount(taken) + (changed << PROTECTED_SHIFT)
 
 
 def fast_fault(mutant: Mutant | None) -> Scenario:

@@ -7,7 +7,8 @@ from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.machine_stage import Stage, copy_taken
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, fetch_and, read_once, write_once
-from gnomon.mmu.dirty import commit, dirty_words, protect_word, start_logging
+from gnomon.mmu.bitmap import dirty_words
+from gnomon.mmu.dirty import commit, protect_word, start_logging
 from gnomon.mmu.log_modes import clear_begin, clear_dirty_log, enable_protected, page_bits
 from gnomon.mmu.tlb import TLB_WRITE
 from gnomon.mmu.vcpu import flush_remote_tlbs

@@ -138,6 +138,12 @@ def copy_round(m, t, vm):
 def last_round(m, vm):
     """The last round, every vCPU stopped: 1 if the destination then equals the source."""
     copy_taken(m, vm, read_once(m, read_once(m, vm + VM.snapshot)) | read_once(m, read_once(m, vm + VM.dirty)))
+    return arrived(m, vm)
+
+
+@kernel
+def arrived(m, vm):
+    """1 if the destination equals the source."""
     for index in range(read_once(m, vm + VM.pages)):
         if read_once(m, DESTINATION_AT + index) != page_word(m, vm, index):
             return 0
@@ -213,8 +219,8 @@ class Stage:
         s.run(harvest, self.slot, self.vm)
         s.run(commit, self.vm)
 
-    def finish(self) -> Scenario:
-        """Name what exists by now and add the properties every machine has."""
+    def finish(self, last=None, *args: int) -> Scenario:
+        """Name what exists by now and add the properties every machine has. `last`: a last round of its own, called with `args`."""
         s = self.scenario
         for index in range(self.word(self.vm + VM.pages)):
             pfn = self.word(self.word(self.vm + VM.backing) + index)
@@ -227,7 +233,7 @@ class Stage:
                 spte = self.word(root + entry)
                 if spte:
                     s.label(spte >> 12 << PAGE_WORDS_SHIFT, f"table {entry}", words=2)
-        s.at_end("nothing lost", last_round, self.vm)
+        s.at_end("nothing lost", *((last, *args) if last else (last_round, self.vm)))
         frames_are_safe(s)
         return s
 

@@ -12,7 +12,8 @@ from gnomon.check.scenarios.reuse import map_page, zap_table
 from gnomon.check.scenarios.slab import give_page_up
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, fetch_add, read_once, xchg
-from gnomon.mmu.dirty import dirty_words, harvest, harvest_word
+from gnomon.mmu.bitmap import dirty_words
+from gnomon.mmu.dirty import PAGES_MASK, PROTECTED_SHIFT, harvest, harvest_word
 from gnomon.mmu.release import release_page
 from gnomon.mmu.rmap import rmap_remove
 from gnomon.mmu.shadow_page import SP
@@ -67,14 +68,12 @@ def flush_if_protected(m, t, vm):
     """Mutant of harvest(): flushes only if an spte lost W, though bits were taken."""
     if cmpxchg(m, vm + VM.harvester, 0, 1) != 0:
         return -1
-    before = read_once(m, vm + VM.protected)
-    count = 0
+    found = 0
     for w in range(dirty_words(m, vm)):
-        if harvest_word(m, t, vm, w):
-            count += 1
-    if read_once(m, vm + VM.protected) != before:
+        found += harvest_word(m, t, vm, w)
+    if found >> PROTECTED_SHIFT:
         flush_remote_tlbs(m, vm)
-    return count
+    return found & PAGES_MASK
 
 
 @kernel
