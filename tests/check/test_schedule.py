@@ -112,7 +112,9 @@ def test_is_a_schedule_that_shows_no_violation_refused(saved):
         Timeline(treiber(**NAIVE), schedule.result()).confirm()
 
 
-@pytest.mark.parametrize("name", ["harvest/fast-fault:drop-dirty", "rcu/wait-inside-reader:no-check", "lock/exclusion:two-steps"])
+@pytest.mark.parametrize(
+    "name", ["harvest/fast-fault:drop-dirty", "rcu/wait-inside-reader:no-check", "lock/exclusion:two-steps", "hart/pause:late-count"]
+)
 def test_does_a_counterexample_confirm_itself_and_no_other_property(name):
     scenario = build(name)
     result = explore(scenario, "sc")

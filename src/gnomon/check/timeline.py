@@ -97,6 +97,7 @@ class Timeline:
         elif property == "deadlock":
             waiting = [t for t in range(self.machine.threads) if self.machine.pc(t)]
             self.machine["time"] = 0  # nobody counts on it
+            self.machine["peek"] = 0  # the last action may have ended in a look at what comes next
             shown = bool(waiting) and all(self.machine.step(t) == BLOCKED and not self.machine.buffered(t) for t in waiting)
         elif property in claims:
             shown = self._holds(claims[property]) == 0
