@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from gnomon.cli.main import command
-from gnomon.study.stress import soak
+from gnomon.mmu.designs import AXES
+from gnomon.study.stress import hunt, soak
 from gnomon.study.stress.churn import STEADY
 from gnomon.study.stress.edit import FENCE_ADDRESS, FENCE_NONE, FENCE_WHOLE
 from gnomon.study.stress.oracle import ORACLES, trial
@@ -81,6 +82,19 @@ def test_is_a_shape_with_a_choice_of_its_own_still_of_the_design_that_is_asked_f
     assert soak.shaped("Sv39, tables unsync", "")["design"] == "guest-tables=unsync"
     assert soak.shaped("Sv39, tables unsync", "guard=fixup,guest-tables=tracked")["design"] == "guest-tables=tracked,guard=fixup"
     assert {soak.plan(number, "bare, quiet") for number in range(3)} == {("bare, quiet", oracle) for oracle in ORACLES}
+
+
+@pytest.mark.slow
+def test_does_a_hunt_say_what_it_found_and_what_not(monkeypatch, capfd):
+    """Processes of their own; the table has a row a broken choice and nothing else."""
+    monkeypatch.setattr(hunt, "broken", lambda: ["guest-tables=untracked", "reclaim=call-rcu"])
+    found = hunt.hunt_all(2.0, 1)
+    assert "another page's frame" in found["guest-tables=untracked"].found and found["guest-tables=untracked"].shape in soak.SHAPES
+    assert found["reclaim=call-rcu"].found == "" and found["reclaim=call-rcu"].seconds > 0
+    assert command(["designs", "--broken", "--no-check"]) == 0
+    rows = capfd.readouterr().out.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == [f"{a.name}={c.name}" for a in AXES for c in a.choices if c.wrong]
+    assert all("not asked" in row for row in rows)
 
 
 def test_is_every_shape_asked_every_question():
