@@ -246,19 +246,20 @@ def test_is_it_one_sentence_where_the_extra_is_missing_or_there_is_no_cluster(mo
     assert failure.value.exit_code == 3
 
 
-def records(states, slots, blocks=1):
-    """Records of states: thread words and {address: value}, under a numbering."""
+def records(states, slots):
+    """Records of states: thread words, at most a lane of them, and {address: value}, under a numbering."""
     made = []
     for first, second, words, memory in states:
-        used = (len(slots) + 63) // 64
-        bits = [sum(1 << i for i, w in enumerate(words) if w)] + [0] * (blocks - 1 + used)
+        there = -(-len(slots) // 8)
+        choices = bytearray(-(-(1 + there) // 8) * 8)
+        choices[0] = sum(1 << i for i, w in enumerate(words) if w)
         values = []
         for slot, address in enumerate(slots):
             if memory.get(address):
-                bits[blocks + slot // 64] |= 1 << slot % 64
+                choices[1 + slot // 8] |= 1 << slot % 8
                 values.append(memory[address])
-        body = [np.uint64(b).astype(np.int64) for b in bits] + [w for w in words if w] + values
-        made += [len(body) + 3 | used << 32, first, second, *body]
+        body = np.frombuffer(choices, np.int64).tolist() + [w for w in words if w] + values
+        made += [len(body) + 3 | there << 32, first, second, *body]
     return np.array(made, np.int64)
 
 
@@ -278,20 +279,19 @@ def test_does_a_record_say_the_same_under_another_numbering(data):
     if not theirs:
         return
     places = np.array([ours.index(address) for address in theirs], np.int64)
-    used = (len(ours) + 63) // 64
+    used = -(-len(ours) // 8)
     to = np.empty(len(before) + used * len(states), np.int64)
-    end = renumber(before, len(before), 1, places, np.zeros(used * 64 + used, np.int64), to)
+    end = renumber(before, len(before), 1, places, np.zeros(used * 8 + used, np.int64), to)
     found = to[:end].tolist()
 
     def trimmed(words):
-        """The same without bitmaps of slots behind the last that is used: how many there are is the writer's affair."""
+        """The same without choices of slots behind the last that is used: how many lanes of them there are is the writer's affair."""
         at, out = 0, []
         while at < len(words):
             length, there = words[at] & 0xFFFFFFFF, words[at] >> 32
-            bitmaps = words[at + 4 : at + 4 + there]
-            while bitmaps and bitmaps[-1] == 0:
-                bitmaps = bitmaps[:-1]
-            out.append((*words[at + 1 : at + 4], *bitmaps, *words[at + 4 + there : at + length]))
+            behind = at + 3 + -(-(1 + there) // 8)
+            choices = np.array(words[at + 3 : behind], np.int64).tobytes()
+            out.append((*words[at + 1 : at + 3], choices[: 1 + there].rstrip(b"\0"), *words[behind : at + length]))
             at += length
         return out
 

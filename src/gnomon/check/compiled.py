@@ -32,6 +32,11 @@ def native(function):
         numba.config.CACHE_DIR = usual
 
 
+def inlined(function):
+    """Decorator: part of the loops that call it; by itself it is not kept."""
+    return numba.njit(error_model="numpy", forceinline=True)(function)
+
+
 @intrinsic
 def call(typingctx, address, context, thread):
     """Call the machine code at `address` as `int64 f(void *context, int64 thread)`."""
@@ -45,6 +50,123 @@ def call(typingctx, address, context, thread):
 
 
 @intrinsic
+def pointers(typingctx, arrays):
+    """A named tuple of arrays as one of pointers to their first elements, which are indexed alike, from 0 on and unchecked."""
+    found = types.NamedTuple([types.CPointer(array.dtype) for array in arrays.types], arrays.instance_class)
+
+    def build(cgctx, builder, sig, args):
+        data = [
+            cgctx.make_array(array)(cgctx, builder, builder.extract_value(args[0], n)).data for n, array in enumerate(sig.args[0].types)
+        ]
+        return cgctx.make_tuple(builder, sig.return_type, data)
+
+    return found(arrays), build
+
+
+@intrinsic
+def address(typingctx, words, at):
+    """The address of word `at`."""
+
+    def build(cgctx, builder, sig, args):
+        return builder.ptrtoint(builder.gep(args[0], [args[1]]), ir.IntType(64))
+
+    return types.int64(words, types.int64), build
+
+
+_EIGHT = ir.VectorType(ir.IntType(64), 8)
+_CHOICE = ir.VectorType(ir.IntType(1), 8)
+
+
+def _eight(builder, pointer, at):
+    return builder.bitcast(builder.gep(pointer, [at]), _EIGHT.as_pointer())
+
+
+@intrinsic
+def copy_eight(typingctx, to, at, source, begin):
+    """Copy eight words."""
+
+    def build(cgctx, builder, sig, args):
+        to, at, source, begin = args
+        builder.store(builder.load(_eight(builder, source, begin), align=8, typ=_EIGHT), _eight(builder, to, at), align=8)
+        return cgctx.get_dummy_value()
+
+    return types.void(to, types.int64, source, types.int64), build
+
+
+@intrinsic
+def differing(typingctx, words, at, others, begin):
+    """Which of eight words differ from eight others, as bits 0 … 7."""
+
+    def build(cgctx, builder, sig, args):
+        words, at, others, begin = args
+        one = builder.load(_eight(builder, words, at), align=8, typ=_EIGHT)
+        other = builder.load(_eight(builder, others, begin), align=8, typ=_EIGHT)
+        bits = builder.bitcast(builder.icmp_unsigned("!=", one, other), ir.IntType(8))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.int64(words, types.int64, others, types.int64), build
+
+
+@intrinsic
+def octet(typingctx, words, at):
+    """Byte `at`, as a word."""
+
+    def build(cgctx, builder, sig, args):
+        pointer = builder.gep(builder.bitcast(args[0], ir.IntType(8).as_pointer()), [args[1]], source_etype=ir.IntType(8))
+        return builder.zext(builder.load(pointer, typ=ir.IntType(8)), ir.IntType(64))
+
+    return types.int64(words, types.int64), build
+
+
+@intrinsic
+def set_octet(typingctx, words, at, value):
+    """Set byte `at`."""
+
+    def build(cgctx, builder, sig, args):
+        pointer = builder.gep(builder.bitcast(args[0], ir.IntType(8).as_pointer()), [args[1]], source_etype=ir.IntType(8))
+        builder.store(builder.trunc(args[2], ir.IntType(8)), pointer)
+        return cgctx.get_dummy_value()
+
+    return types.void(words, types.int64, types.int64), build
+
+
+def _chosen(builder, bits):
+    return builder.bitcast(builder.trunc(bits, ir.IntType(8)), _CHOICE)
+
+
+@intrinsic
+def spread_eight(typingctx, to, at, rest, second, source, begin, bits):
+    """Make eight words: those of `bits` are the next ones of `source`, the others those of `rest`."""
+
+    def build(cgctx, builder, sig, args):
+        to, at, rest, second, source, begin, bits = args
+        word = ir.IntType(64).as_pointer()
+        load = builder.module.declare_intrinsic("llvm.masked.expandload.v8i64", (), ir.FunctionType(_EIGHT, [word, _CHOICE, _EIGHT]))
+        others = builder.load(_eight(builder, rest, second), align=8, typ=_EIGHT)
+        made = builder.call(load, [builder.gep(source, [begin]), _chosen(builder, bits), others])
+        builder.store(made, _eight(builder, to, at), align=8)
+        return cgctx.get_dummy_value()
+
+    return types.void(to, types.int64, rest, types.int64, source, types.int64, types.int64), build
+
+
+@intrinsic
+def gather_eight(typingctx, to, at, source, begin, bits):
+    """Write those of eight words that `bits` name one behind the other; up to eight words are written."""
+
+    def build(cgctx, builder, sig, args):
+        to, at, source, begin, bits = args
+        name = "llvm.experimental.vector.compress.v8i64"
+        compress = builder.module.declare_intrinsic(name, (), ir.FunctionType(_EIGHT, [_EIGHT, _CHOICE, _EIGHT]))
+        words = builder.load(_eight(builder, source, begin), align=8, typ=_EIGHT)
+        made = builder.call(compress, [words, _chosen(builder, bits), ir.Constant(_EIGHT, ir.Undefined)])
+        builder.store(made, _eight(builder, to, at), align=8)
+        return cgctx.get_dummy_value()
+
+    return types.void(to, types.int64, source, types.int64, types.int64), build
+
+
+@intrinsic
 def prefetch(typingctx, address):
     """Tell the CPU that the cache line at `address` will be read soon."""
 
@@ -53,7 +175,7 @@ def prefetch(typingctx, address):
         hint = builder.module.declare_intrinsic(
             "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
         )
-        builder.call(hint, [builder.inttoptr(args[0], pointer), number(0), number(1), number(1)])
+        builder.call(hint, [builder.inttoptr(args[0], pointer), number(0), number(3), number(1)])
         return cgctx.get_dummy_value()
 
     return types.void(types.int64), build

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gnomon.check import search
 from gnomon.check.context import FIRST_LOCK, VIOLATIONS
 from gnomon.check.futures import Futures
 from gnomon.check.machine import Compiled, Machine, compile_scenario
@@ -20,6 +19,7 @@ from gnomon.check.progress import find_fair_cycle
 from gnomon.check.result import Result
 from gnomon.check.run import Limits, Run
 from gnomon.check.scenario import Scenario
+from gnomon.check.space import BY_DEADLOCK, BY_STEP
 
 GIB = 1 << 30
 SMALL = 1 << 15
@@ -168,10 +168,10 @@ def _result(run: Run, plan: _Plan, why: str) -> Result:
     if found is not None:
         kind, detail, state, action = found
         result.verdict, result.schedule = "violated", run.schedule(state)
-        if kind == search.BY_STEP:
+        if kind == BY_STEP:
             result.property = VIOLATIONS[detail]
             result.schedule.append(action)
-        elif kind == search.BY_DEADLOCK:
+        elif kind == BY_DEADLOCK:
             result.property = "deadlock"
         else:
             result.property = (scenario.always_properties + scenario.end_properties)[detail].name

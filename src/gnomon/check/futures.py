@@ -16,40 +16,42 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnomon.check.compiled import native
+from gnomon.check.compiled import inlined, native
 from gnomon.check.context import ADDRESS_BITS
 from gnomon.check.form import FUTEX, LOCKED, Program
 from gnomon.check.layout import Layout
+from gnomon.check.space import FENCED, HALF, KIND, NOTED, ROWS, TOUCHED, WAYS
 
 LOCAL, READ, WRITE, PUSH, FENCE = range(5)
 """Kinds of an action: touches nothing shared; reads; writes or is a locked operation; puts a store into the buffer; membarrier()."""
 
 
 @native
-def conflicts(kind, address, thread, threads, R, r, stride, classes, rows, half, learned, index, watched):
+def _conflicts(kind, address, thread, p, shape, row):
     """May another thread do something that does not commute with this action, or a property see it?"""
     if kind == LOCAL:
         return False
+    R, learned, half = p.blocks, p.learned, p.meta[HALF]
     bit = np.int64(-1)
     if kind != PUSH:
-        bit = np.int64(index[address])
+        bit = np.int64(p.index[address])
         if bit < 0:
             return True
     word, mask = bit >> 6, np.int64(1) << (bit & 63)
-    if kind == WRITE and watched[word] & mask:
+    if kind == WRITE and p.watched[word] & mask:
         return True
-    for other in range(threads):
+    for other in range(shape.threads):
         if other == thread:
             continue
-        base = r + other * stride
-        row = (classes[other] * rows + R[base]) * 2 * half
+        base = row.blocks + other * shape.stride
+        at = (p.classes[other] * p.meta[ROWS] + R[base]) * 2 * half
         if kind == PUSH:
-            if learned[row + half] & 1:
+            if learned[at + half] & 1:
                 return True
             continue
-        if learned[row + half + word] & mask:
+        if learned[at + half + word] & mask:
             return True
-        if kind == WRITE and learned[row + word] & mask:
+        if kind == WRITE and learned[at + word] & mask:
             return True
         for entry in range(R[base + 1]):
             if R[base + 4 + 2 * entry] & ADDRESS_BITS == address:
@@ -57,27 +59,44 @@ def conflicts(kind, address, thread, threads, R, r, stride, classes, rows, half,
     return False
 
 
-@native
-def fenced_later(thread, threads, R, r, stride, classes, rows, half, learned):
-    """May another thread still begin a membarrier()?"""
-    for other in range(threads):
-        if other != thread and learned[(classes[other] * rows + R[r + other * stride]) * 2 * half + half] & 1:
-            return True
-    return False
+@inlined
+def alone(p, shape, row, thread, before, held):
+    """Whether the step that was just made, from `before` and with locks `held`, may be taken without its alternatives."""
+    meta, base = p.meta, row.blocks + thread * shape.stride
+    if meta[FENCED] or p.rank[p.blocks[base]] <= p.rank[before]:
+        return False
+    kind = meta[KIND]
+    if kind == PUSH and p.blocks[base + 3] != held:
+        kind = WRITE  # gives a lock back: not alone while others may try it, or that they share it stays unseen
+    return not _conflicts(kind, meta[TOUCHED], thread, p, shape, row)
+
+
+@inlined
+def drained_alone(p, shape, row, target, thread):
+    """Whether the drain of a store to `target` may be done without its alternatives: nobody looks at the word, or asks for the buffer."""
+    if _conflicts(WRITE, target, thread, p, shape, row):
+        return False
+    for other in range(shape.threads):
+        at = (p.classes[other] * p.meta[ROWS] + p.blocks[row.blocks + other * shape.stride]) * 2 * p.meta[HALF]
+        if other != thread and p.learned[at + p.meta[HALF]] & 1:
+            return False
+    return True
 
 
 @native
-def note(kind, address, fence, before, after, cls, R, base, rows, half, noted, went, ways, known, index):
-    """Note that a thread went from `before` to `after` so, for this worker alone. Returns (facts that were new, ways known now).
+def note(p, base, cls, before):
+    """Note how the thread whose block begins at `base` went on from `before`, for this worker alone, and count facts that are new.
 
-    `went` has a bit for every pair of program counters, `ways` the pairs whose bit is set, as rows, `known` of them."""
+    `went` has a bit for every pair of program counters, `ways` the pairs whose bit is set, as rows."""
+    R, meta, noted, went, index = p.blocks, p.meta, p.noted, p.went, p.index
+    kind, rows, half, after = meta[KIND], meta[ROWS], meta[HALF], R[base]
     row = (cls * rows + before) * 2 * half
     new = 0
-    if fence and noted[row + half] & 1 == 0:
+    if meta[FENCED] and noted[row + half] & 1 == 0:
         noted[row + half] |= 1
         new += 1
     if kind == READ or kind == WRITE or kind == PUSH:
-        bit = np.int64(index[address])
+        bit = np.int64(index[meta[TOUCHED]])
         if bit >= 0:
             at = row + (bit >> 6) + (0 if kind == READ else half)
             mask = np.int64(1) << (bit & 63)
@@ -96,10 +115,10 @@ def note(kind, address, fence, before, after, cls, R, base, rows, half, noted, w
     mask = np.int64(1) << (after & 63)
     if went[at] & mask == 0:
         went[at] |= mask
-        ways[2 * known], ways[2 * known + 1] = cls * rows + before, cls * rows + after
-        known += 1
+        p.ways[2 * meta[WAYS]], p.ways[2 * meta[WAYS] + 1] = cls * rows + before, cls * rows + after
+        meta[WAYS] += 1
         new += 1
-    return new, known
+    meta[NOTED] += new
 
 
 @native

@@ -14,6 +14,7 @@ from gnomon.check.layout import Layout
 from gnomon.check.native import compile_text
 from gnomon.check.scenario import Scenario
 from gnomon.check.simplify import simplify
+from gnomon.check.space import LANES
 
 MODELS = ("sc", "tso")
 JOURNAL = 4096
@@ -85,6 +86,7 @@ class Machine:
         words = scenario.arena.words
         self.initial = words.copy()
         self.map = np.full(len(words), -1, np.int32)
+        slots += -slots % LANES
         self.memory, self.origin, self.address_of = (np.zeros(slots, np.int64) for _ in range(3))
         self.significant = np.full(len(words), -1, np.int64)
         for at, bits in scenario.significant.items():

@@ -17,8 +17,8 @@ from gnomon.check.futures import Futures
 from gnomon.check.machine import Compiled, Machine
 from gnomon.check.run import Limits, Run
 from gnomon.check.scenario import Scenario
-from gnomon.check.search import F
 from gnomon.check.shard import Parcel, deal, measure, wrap
+from gnomon.check.space import F
 
 
 class Unnumbered(Exception):

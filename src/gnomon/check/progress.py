@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.check.compiled import native
-from gnomon.check.search import SLEEPERS
+from gnomon.check.space import SLEEPERS
 
 
 @native

@@ -1,89 +1,91 @@
 """record: a state as the frontier keeps it, and as the search works on it.
 
-    [length | slot bitmaps << 32, first, second, bitmaps …, words …]
+    [length | lanes of slots << 32, first, second, choices …, words …]
 
-The bitmaps say which words follow: first of the thread blocks (those that are not 0: most registers are dead at any time), then of
-the slots (those that differ from the initial state). Worked on, a state is a row: its blocks at R[r:], its slots at M[m:], the same
-bitmaps at bits[b:]. `blocks` and `most` are how many words of bitmaps the blocks have and the slots may have.
+A lane is eight words, of which a byte, its choice, says which follow: first of the thread blocks (those that are not 0: most registers
+are dead at any time), then of the slots (those that differ from the initial state). Worked on, a state is a row (space.py).
 """
 
 from __future__ import annotations
 
-from gnomon.check.compiled import native
-from gnomon.lang.arith import ctz
+from gnomon.check.compiled import copy_eight, differing, gather_eight, inlined, native, octet, set_octet, spread_eight
+from gnomon.check.context import AT
+from gnomon.check.space import LANES
+from gnomon.lang.arith import popcount
 
 HEAD = 3
+SLOTS = AT["slots"]
+
+
+@inlined
+def lanes(words):
+    """Lanes that hold so many words."""
+    return (words + LANES - 1) // LANES
 
 
 @native
 def longest(words, slots):
-    """Words that a record may take."""
-    return HEAD + (words + 63) // 64 + (slots + 63) // 64 + words + slots
+    """Words of which a record, and what is written behind it, may consist."""
+    return HEAD + lanes(lanes(words) + lanes(slots)) + words + slots + LANES
 
 
-@native
-def unpack(record, at, R, r, words, M, m, origin, slots, bits, b, blocks, most):
-    """Spread a record over a row."""
-    for i in range(words):
-        R[r + i] = 0
-    for i in range(slots):
-        M[m + i] = origin[i]
-    used = record[at] >> 32
-    n = at + HEAD + blocks + used
-    for k in range(blocks):
-        left = record[at + HEAD + k]
-        bits[b + k] = left
-        while left != 0:
-            R[r + 64 * k + ctz(left)] = record[n]
-            n += 1
-            left &= left - 1
-    for k in range(most):
-        left = record[at + HEAD + blocks + k] if k < used else 0
-        bits[b + blocks + k] = left
-        while left != 0:
-            M[m + 64 * k + ctz(left)] = record[n]
-            n += 1
-            left &= left - 1
+@inlined
+def _within(bits, words):
+    """The bits of a lane of which only the first `words` words count: what follows are observers' blocks, or slots taken since."""
+    return bits & (1 << words) - 1 if words < LANES else bits
 
 
-@native
-def pack(to, at, first, second, R, r, M, m, slots, bits, b, blocks):
-    """Write a row as a record at `at`. Returns where the next one begins."""
-    used = (slots + 63) >> 6
-    n = at + HEAD + blocks + used
-    for k in range(blocks):
-        left = bits[b + k]
-        to[at + HEAD + k] = left
-        while left != 0:
-            to[n] = R[r + 64 * k + ctz(left)]
-            n += 1
-            left &= left - 1
-    for k in range(used):
-        left = bits[b + blocks + k]
-        to[at + HEAD + blocks + k] = left
-        while left != 0:
-            to[n] = M[m + 64 * k + ctz(left)]
-            n += 1
-            left &= left - 1
-    to[at] = n - at | used << 32
+@inlined
+def unpack(p, shape, row, at):
+    """Spread the record at `at` of the current piece over a row."""
+    record = p.current
+    choices, there = 8 * (at + HEAD), record[at] >> 32
+    n = at + HEAD + lanes(shape.lanes + there)
+    for k in range(shape.lanes):
+        bits = octet(record, choices + k)
+        spread_eight(p.blocks, row.blocks + LANES * k, p.zeros, 0, record, n, bits)
+        n += popcount(bits)
+    choices += shape.lanes
+    for k in range(there):
+        bits = octet(record, choices + k)
+        spread_eight(p.memory, row.memory + LANES * k, p.origin, LANES * k, record, n, bits)
+        n += popcount(bits)
+    for k in range(there, lanes(p.context[SLOTS])):
+        copy_eight(p.memory, row.memory + LANES * k, p.origin, LANES * k)
+
+
+@inlined
+def pack(p, shape, row, slots, at, first, second):
+    """Write a row, of which `slots` slots are in use, as a record at `at` of the piece of the next level. Returns where it ends."""
+    to = p.following
+    choices, there = 8 * (at + HEAD), lanes(slots)
+    n = at + HEAD + lanes(shape.lanes + there)
+    to[n - 1] = 0  # so that equal states have equal records
+    for k in range(shape.lanes):
+        bits = _within(differing(p.blocks, row.blocks + LANES * k, p.zeros, 0), shape.words - LANES * k)
+        set_octet(to, choices + k, bits)
+        gather_eight(to, n, p.blocks, row.blocks + LANES * k, bits)
+        n += popcount(bits)
+    choices += shape.lanes
+    for k in range(there):
+        bits = _within(differing(p.memory, row.memory + LANES * k, p.origin, LANES * k), slots - LANES * k)
+        set_octet(to, choices + k, bits)
+        gather_eight(to, n, p.memory, row.memory + LANES * k, bits)
+        n += popcount(bits)
+    to[at] = n - at | there << 32
     to[at + 1] = first
     to[at + 2] = second
     return n
 
 
-@native
-def exchange(delta, j, words, R, r, M, m, origin, bits, b, blocks):
-    """Put the word of pair `j` of a delta into the row, and the word that was there into the delta."""
-    i, new = delta[j], delta[j + 1]
-    if i < words:
-        delta[j + 1] = R[r + i]
-        R[r + i] = new
-        at = b + (i >> 6)
-        there = int(new != 0)
+@inlined
+def exchange(p, shape, row, j):
+    """Put the word of pair `j` of the deltas into the row, and the word that was there into the deltas."""
+    delta, i, new = p.deltas, p.deltas[j], p.deltas[j + 1]
+    if i < shape.words:
+        delta[j + 1] = p.blocks[row.blocks + i]
+        p.blocks[row.blocks + i] = new
     else:
-        i -= words
-        delta[j + 1] = M[m + i]
-        M[m + i] = new
-        at = b + blocks + (i >> 6)
-        there = int(new != origin[i])
-    bits[at] = bits[at] & ~(1 << (i & 63)) | there << (i & 63)
+        i -= shape.words
+        delta[j + 1] = p.memory[row.memory + i]
+        p.memory[row.memory + i] = new

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon.check import search
 from gnomon.check.context import AT, MAX_LOCKS
 from gnomon.check.futures import Futures
 from gnomon.check.machine import Compiled, Machine
 from gnomon.check.scenario import Scenario
-from gnomon.check.search import F
-from gnomon.check.visited import rehash
+from gnomon.check.space import DONE, SLOTS_FULL, STOPPED, TABLE_FULL, F
+from gnomon.check.visited import Visited
 from gnomon.check.worker import Worker
 
 CHUNK = 100_000
@@ -63,8 +62,7 @@ class Run:
         self.limits, self.outcomes, self.progress = limits, outcomes, progress
         self.reduced, self.alone, self.small, self.patience, self.bound = reduced, alone, small, patience, bound
         self.stop = np.zeros(1, np.int64)
-        self.table = np.zeros(2 * 4096, np.uint64)
-        self.extra = np.zeros(4096 if scenario.progress else 0, np.uint32)
+        self.visited = Visited(limits.memory, scenario.progress)
         self.free: list[np.ndarray] = []  # pieces to use again: memory that was touched before costs the host nothing
         self.waiting: deque[tuple[np.ndarray, int, int]] = deque()  # pieces of this level: array, end, number of the first state
         self.written: list[tuple[np.ndarray, int, int]] = []  # of the next one
@@ -128,10 +126,10 @@ class Run:
         """Memory of the search's tables."""
         pieces = list(self.waiting) + list(self.written)
         frontier = 8 * sum(end for _, end, _ in pieces) + sum(p.nbytes for p in list(self.free))
-        return self.table.nbytes + self.extra.nbytes + frontier + sum(worker.bytes() for worker in self.workers)
+        return self.visited.nbytes + frontier + sum(worker.bytes() for worker in self.workers)
 
     def bytes_a_state(self) -> float:
-        return (self.table.nbytes + 5 * self.states) / self.states
+        return (self.visited.table.words.nbytes + 5 * self.states) / self.states
 
     # the search
 
@@ -210,11 +208,11 @@ class Run:
         return self._look(self.workers, [f.result() for f in running]) or why
 
     def _work(self, worker: Worker) -> int:
-        stop = search.STOPPED
+        stop = STOPPED
         try:
             stop = worker.work()
         finally:
-            if stop != search.DONE:
+            if stop != DONE:
                 self.stop[0] = 1
         return stop
 
@@ -222,9 +220,9 @@ class Run:
         """All rest: mend what they stopped for. Returns why the search must stop, or ""."""
         self.stop[0] = 0
         for worker, stop in zip(workers, stops, strict=True):
-            if stop == search.SLOTS_FULL:
+            if stop == SLOTS_FULL:
                 self._give_number(worker)
-        if search.TABLE_FULL in stops:
+        if TABLE_FULL in stops:
             self._larger_table()
         if self.progress and time.monotonic() - self.told > 0.5:
             self.told = time.monotonic()
@@ -285,25 +283,16 @@ class Run:
             other.same_numbers(machine)
 
     def _larger_table(self) -> None:
-        capacity = len(self.table) // 2
-        if self.states * 100 > capacity * 75 or self._share(capacity) < self.workers[0].ahead:
-            capacity += max(capacity // 2, 8192) if capacity < 1 << 20 else capacity // 2
-            table, extra = np.zeros(2 * capacity, np.uint64), np.zeros(capacity if len(self.extra) else 0, np.uint32)
-            rehash(self.table, table, capacity, self.extra, extra)
-            self.table, self.extra = table, extra
+        if self.visited.room(self.states) < max(self.visited.capacity // 100, 2 * sum(worker.ahead for worker in self.workers)):
+            self.visited.grow()
         self._share_table()
-
-    def _share(self, capacity: int) -> int:
-        """States that each worker may still enter into a table of this capacity."""
-        return (capacity * 88 // 100 - self.states) // len(self.workers)
 
     def _share_table(self) -> None:
         """Tell the workers of the table, and how many states more each may enter."""
-        capacity = len(self.table) // 2
-        left = self._share(capacity)
+        left, table = self.visited.room(self.states) // len(self.workers), self.visited.table
         for worker in self.workers:
-            worker.space = worker.space._replace(table=self.table, extra=self.extra)
-            worker.meta[F["capacity"]], worker.meta[F["budget"]] = capacity, worker["states"] + left
+            worker.space = worker.space._replace(table=table.words, numbers=table.numbers)
+            worker.meta[F["capacity"]], worker.meta[F["budget"]] = self.visited.capacity, worker["states"] + left
 
     # what was found
 

@@ -128,7 +128,7 @@ define internal i64 @kept(ptr %C, i64 %address, i64 %value) alwaysinline {
 }
 
 ; the value as the thread itself sees it: its newest buffered store, else memory
-define internal i64 @seen_by(ptr %C, ptr %R, i64 %address) noinline {
+define internal i64 @seen_by(ptr %C, ptr %R, i64 %address) alwaysinline {
   %count = call i64 @word_get(ptr %R, i64 1)
   br label %loop
 loop:
@@ -172,7 +172,7 @@ define internal void @narrow(ptr %C, i64 %address, i64 %remains) noinline {
 
 ; may this thread touch the word now? 0 visible to others, 2 invisible, 4 violation, 5 stop: it would be visible
 ; writes: 0 reads, 1 writes, 2 stores early into the buffer, which nobody sees yet
-define internal i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %writes) noinline {
+define internal i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %writes) alwaysinline {
   call void @set_address(ptr %C, i64 %address)
   %low = icmp ult i64 %address, 64
   br i1 %low, label %null, label %bounded

@@ -8,18 +8,21 @@ the same parcels in the same order make the same shard.
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass
 
 import lz4.block
 import numpy as np
 
-from gnomon.check.compiled import native, publish
-from gnomon.check.record import HEAD
-from gnomon.check.visited import S32, enter, rehash
-from gnomon.lang.arith import ctz
+from gnomon.check.compiled import native, octet, pointers, publish, set_octet
+from gnomon.check.record import HEAD, lanes
+from gnomon.check.space import LANES
+from gnomon.check.visited import LINE, S32, enter, rehash
+from gnomon.lang.arith import ctz, popcount
 
 NOBODY = 0xFFFFFFFF
 """Parent of the initial state."""
+Pieces = namedtuple("Pieces", "records to")
 FULL = 75
 """Percent of a table's entries that may be taken."""
 
@@ -60,38 +63,40 @@ def deal(records, end, owners, first, to, tails):
 
 @native
 def renumber(records, end, blocks, places, row, to):
-    """Write records again whose slot i has number places[i] here. `row` is room for a bitmap of the slots and their words.
-
-    Returns the end of what was written."""
+    """Write records again whose slot i has number places[i] here. `blocks` are the lanes of the thread blocks; `row` is room for the
+    choices of the slots and their words. Returns the end of what was written."""
+    p = pointers(Pieces(records, to))
     at = tail = 0
-    used = (places.max() + 64) >> 6
+    used = lanes(places.max() + 1)
     while at < end:
         there = records[at] >> 32
-        for i in range(HEAD + blocks):
+        n, m = at + HEAD + lanes(blocks + there), tail + HEAD + lanes(blocks + used)
+        for i in range(HEAD):
             to[tail + i] = records[at + i]
-        n, m = at + HEAD + blocks + there, tail + HEAD + blocks + used
+        to[m - 1] = 0
+        old, new = 8 * (at + HEAD), 8 * (tail + HEAD)
         for k in range(blocks):
-            left = records[at + HEAD + k]
-            while left != 0:
+            bits = octet(p.records, old + k)
+            set_octet(p.to, new + k, bits)
+            for _i in range(popcount(bits)):
                 to[m] = records[n]
                 n += 1
                 m += 1
-                left &= left - 1
         for k in range(used):
             row[k] = 0
         for k in range(there):
-            left = records[at + HEAD + blocks + k]
+            left = octet(p.records, old + blocks + k)
             while left != 0:
-                slot = places[64 * k + ctz(left)]
-                row[slot >> 6] |= np.int64(1) << (slot & 63)
+                slot = places[LANES * k + ctz(left)]
+                row[slot // LANES] |= np.int64(1) << (slot % LANES)
                 row[used + slot] = records[n]
                 n += 1
                 left &= left - 1
         for k in range(used):
             left = row[k]
-            to[tail + HEAD + blocks + k] = left
+            set_octet(p.to, new + blocks + k, left)
             while left != 0:
-                to[m] = row[used + 64 * k + ctz(left)]
+                to[m] = row[used + LANES * k + ctz(left)]
                 m += 1
                 left &= left - 1
         to[tail] = m - tail | used << 32
@@ -198,8 +203,8 @@ class Shard:
         self.count = len(words) // 2
 
     def enter(self, parcels: list[Parcel], slots: list[int], blocks: int) -> Fresh:
-        """Enter what has come, in this order. `slots` are the words that have numbers now, `blocks` how many words a record's bitmaps of
-        the thread blocks are."""
+        """Enter what has come, in this order. `slots` are the words that have numbers now, `blocks` how many lanes the thread
+        blocks are."""
         total = sum(parcel.count for parcel in parcels)
         self._room(total)
         opened = [_open(parcel, slots, blocks) for parcel in parcels]
@@ -221,7 +226,7 @@ class Shard:
         old = len(self.table) // 2
         if (self.count + more) * 100 <= old * FULL:
             return
-        capacity = max(1024, (self.count + more) * 150 // FULL)
+        capacity = max(1024, (self.count + more) * 150 // FULL) & -LINE
         table, extra = np.zeros(2 * capacity, np.uint64), np.zeros(capacity if self.follow else 0, np.uint32)
         if self.count:
             rehash(self.table, table, capacity, self.extra, extra)
@@ -239,6 +244,6 @@ def _open(parcel: Parcel, slots: list[int], blocks: int) -> np.ndarray:
         return records
     number = {address: slot for slot, address in enumerate(slots)}
     places = np.array([*range(parcel.base), *(number[address] for address in parcel.slots)], np.int64)
-    used = (len(slots) + 63) // 64
+    used = -(-len(slots) // LANES)
     to = np.empty(parcel.words + parcel.count * used, np.int64)
-    return to[: renumber(records, len(records), blocks, places, np.zeros(used + len(slots) + 64, np.int64), to)]
+    return to[: renumber(records, len(records), blocks, places, np.zeros(used + LANES * used, np.int64), to)]

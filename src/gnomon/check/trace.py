@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VIOLATIONS, VISIBLE
 from gnomon.check.form import FUTEX, LOCKED, PART, Place
 from gnomon.check.machine import Machine, part_of
-from gnomon.check.search import MERGE_LIMIT
+from gnomon.check.space import MERGE_LIMIT
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnomon.check import search
+from gnomon.check import search, space
 from gnomon.check.context import AT
 from gnomon.check.record import longest
-from gnomon.check.search import CHOICES, MERGE_LIMIT, RING, F
+from gnomon.check.space import (
+    CHOICES,
+    DONE,
+    EDGES_FULL,
+    ENDS_FULL,
+    LANES,
+    MERGE_LIMIT,
+    RING,
+    ROW,
+    STAGED,
+    STATES_FULL,
+    TAIL_FULL,
+    WAYS_FULL,
+    F,
+    Space,
+)  # fmt: skip
 from gnomon.check.visited import key
+
+delta_room, whole = space.delta_room.py_func, space.whole.py_func
 
 PIECE = 1 << 17
 """Words of a piece of frontier: some thousand states, which is what workers hand each other."""
@@ -36,11 +53,12 @@ class Worker:
         self.context = machine.context.copy()
         keys = np.array([key(k) for k in range(2 * words)], np.uint64)
         piece = run.piece(self.piece_words)
-        self.space = search.Space(
+        self.space = Space(
+            meta=meta,
             context=self.context,
-            blocks=np.zeros(RING * (threads + observers) * stride, np.int64),
+            blocks=np.zeros(RING * whole((threads + observers) * stride) + LANES, np.int64),
             memory=np.zeros(RING * slots, np.int64),
-            bits=np.zeros(RING * ((words + 63) // 64 + (slots + 63) // 64), np.int64),
+            zeros=np.zeros(LANES, np.int64),
             journal=np.zeros(2 * JOURNAL, np.int64),
             origin=machine.origin,
             address_of=machine.address_of,
@@ -49,7 +67,7 @@ class Worker:
             classes=machine.roles,
             single=machine.single,
             starts=machine.starts,
-            saved=np.zeros(words + 1, np.int64),
+            saved=np.zeros(whole(words), np.int64),
             order=np.zeros(threads, np.int64),
             thread_mix=np.zeros(2 * threads, np.uint64),
             kinds=futures.kinds,
@@ -61,14 +79,14 @@ class Worker:
             looked=np.zeros_like(futures.watched),
             went=np.zeros(futures.classes * futures.rows * ((futures.rows + 63) // 64), np.int64),
             ways=np.zeros(4096, np.int64),
-            deltas=np.empty(RING * room * search.delta_room(words), np.int64),
-            staged=np.zeros(5 * RING * room, np.int64),
-            rows=np.zeros(4 * RING, np.int64),
+            deltas=np.empty(RING * room * delta_room(words), np.int64),
+            staged=np.zeros(STAGED * RING * room, np.int64),
+            rows=np.zeros(ROW * RING, np.int64),
             stop=run.stop,
             current=np.zeros(0, np.int64),
             following=piece,
-            table=run.table,
-            extra=run.extra,
+            table=run.visited.table.words,
+            numbers=run.visited.table.numbers,
             parents=np.zeros(4096, np.uint32),
             actions=np.zeros(4096, np.uint8),
             edges=np.zeros(16384 * follow, np.int64),
@@ -97,33 +115,10 @@ class Worker:
 
     def start(self, machine) -> None:
         """Enter the initial state, as number 0."""
-        space, meta, words = self.space, self.meta, self.words
-        space.blocks[:words] = machine.blocks[:words]
-        blocks = (words + 63) // 64
-        for i in np.flatnonzero(machine.blocks[:words]):
-            space.bits[i // 64] = np.uint64(int(space.bits[i // 64]) & (1 << 64) - 1 | 1 << int(i % 64)).astype(np.int64)
-        a, b = search.canonical_order(
-            machine.threads,
-            space.blocks,
-            0,
-            machine.stride,
-            space.block_keys,
-            space.classes,
-            space.single,
-            space.order,
-            space.thread_mix,
-        )
-        first, second = (int(x) + 1 & (1 << 64) - 1 or 1 for x in (a, b))
-        signed = np.array([first, second], np.uint64).view(np.int64)
-        slots = machine["slots"]
-        space.memory[:slots] = machine.origin[:slots]
-        meta[F["tail"]] = search.pack(
-            space.following, 0, signed[0], signed[1], space.blocks, 0, space.memory, 0, slots, space.bits, 0, blocks
-        )
-        at = search.place(len(self.run.table) // 2, np.uint64(first))
-        self.run.table[2 * at], self.run.table[2 * at + 1] = first, second
-        meta[F["states"]] = 1
-        space.bits[:] = 0
+        made = self.space
+        made.blocks[: self.words] = machine.blocks[: self.words]
+        made.memory[: machine["slots"]] = machine.origin[: machine["slots"]]
+        search.begin(made)
 
     def work(self) -> int:
         """Expand pieces until there are none (DONE), or until something needs all workers at rest."""
@@ -135,17 +130,17 @@ class Worker:
                     self.piece = None
                 taken = run.take()
                 if taken is None:
-                    return search.DONE
+                    return DONE
                 self.piece, end, code = taken
                 meta[F["cursor"]], meta[F["end"]], meta[F["code"]] = 0, end, code
                 self.space = self.space._replace(current=self.piece)
-            search.expand(run.compiled.step, run.compiled.drain, self.space, meta)
+            search.expand(run.compiled.step, run.compiled.drain, self.space)
             stop = int(meta[F["stop"]])
-            if stop == search.TAIL_FULL:
+            if stop == TAIL_FULL:
                 self.put_aside()
-            elif stop in (search.STATES_FULL, search.EDGES_FULL, search.WAYS_FULL, search.ENDS_FULL):
+            elif stop in (STATES_FULL, EDGES_FULL, WAYS_FULL, ENDS_FULL):
                 self._grow(stop)
-            elif stop != search.DONE:
+            elif stop != DONE:
                 return stop
 
     @property
@@ -166,14 +161,14 @@ class Worker:
 
     def _grow(self, stop: int) -> None:
         space, states = self.space, self["states"]
-        if stop == search.STATES_FULL:
+        if stop == STATES_FULL:
             space = space._replace(parents=longer(space.parents, states), actions=longer(space.actions, states))
-        elif stop == search.EDGES_FULL:
+        elif stop == EDGES_FULL:
             names = ("edge_ends", "enabled", "expanded")
             space = space._replace(
                 edges=longer(space.edges, self["edges"]), **{name: longer(getattr(space, name), self["expanded"]) for name in names}
             )
-        elif stop == search.WAYS_FULL:
+        elif stop == WAYS_FULL:
             space = space._replace(ways=longer(space.ways, 2 * self["ways"]))
         else:
             space = space._replace(ends=longer(space.ends, self["ends"] * self.field("slot_limit"), 4))
@@ -192,7 +187,6 @@ class Worker:
         slot_keys[: 2 * old] = space.slot_keys
         self.space = space._replace(
             memory=np.zeros(RING * limit, np.int64),
-            bits=np.zeros(RING * ((self.words + 63) // 64 + (limit + 63) // 64), np.int64),
             origin=machine.origin,
             address_of=machine.address_of,
             slot_keys=slot_keys,

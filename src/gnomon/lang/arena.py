@@ -7,6 +7,7 @@ p * PAGE_WORDS and at byte p * PAGE_SIZE: a pfn is an offset too.  Compiled kern
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 
 import numpy as np
@@ -47,3 +48,8 @@ class Arena:
     def release_pages(self, first: int, count: int) -> None:
         """Give the host back `count` pages from page `first`; they read as zero afterwards."""
         self._map.madvise(mmap.MADV_DONTNEED, first * PAGE_SIZE, count * PAGE_SIZE)
+
+    def prefer_huge_pages(self, first: int) -> None:
+        """Ask the host for its large pages from page `first` on; one that has none goes on with small ones."""
+        with contextlib.suppress(OSError):
+            self._map.madvise(mmap.MADV_HUGEPAGE, first * PAGE_SIZE)

@@ -20,6 +20,7 @@ from gnomon.check.own import build_own, is_own
 from gnomon.check.portion import Assumed, Expanded, Portion, Unnumbered, futures_of
 from gnomon.check.scenario import Scenario
 from gnomon.check.shard import Fresh, Parcel, Shard
+from gnomon.check.space import LANES
 from gnomon.study.sweep import source_digest
 
 RUNS = 3
@@ -120,7 +121,7 @@ def work(level: Level, assumed: Assumed, turns: tuple[Turn, ...]) -> Done | Miss
         with _lock:
             held.append(shards.setdefault(turn.shard, _Held(Shard(scenario.progress))))
     portion = Portion(scenario, compiled, assumed, futures)
-    blocks = (portion.machine.threads * portion.machine.stride + 63) // 64
+    blocks = -(-portion.machine.threads * portion.machine.stride // LANES)
     fresh = [_enter(mine, turn, list(assumed.slots), blocks) for turn, mine in zip(turns, held, strict=True)]
     if None in fresh:
         return Missing()
