@@ -24,6 +24,7 @@ from gnomon.check.scenarios import (
     refine,
     reuse,
     rmap,
+    rmap_lock,
     rounds,
     slab,
     sleep,
@@ -35,7 +36,7 @@ from gnomon.check.scenarios import (
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, handshake, harvest, megapages, zapping, rounds, guest_tables, moved_frames),
+    *(locks, rcu, slab, refine, pressure, rmap, rmap_lock, handshake, harvest, megapages, zapping, rounds, guest_tables, moved_frames),
     *(sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, age, log_modes, dirty_ring, summary, unsync),
     tutorial,
 )

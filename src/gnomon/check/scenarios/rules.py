@@ -64,7 +64,12 @@ RULES = (
     rule("I-14", "unsync is visible before the spte is writable", "unsync/store-and-fence:writable-first"),
     rule("I-15", "shadowing a table and storing to it: one sees the other", "mmu/track-table:untracked", "mmu/device-store:no-lock"),
     rule("I-16", "a lazily made thing is complete before it is visible", "mmu/first-touch:early"),
-    rule("I-17", "the bit lock of an rmap excludes its walkers and editors", reason="comes with the scenarios of protector=rmap-bit"),
+    rule(
+        "I-17",
+        "the bit lock of an rmap excludes its walkers and editors",
+        "rmap/locked-walk:edits-outside",
+        "rmap/locked-walk:looks-then-sets",
+    ),
     rule("I-18", "an entry leaves the rmap only after its spte is non-present", "harvest/zap:rmap-first"),
     rule("I-19", "a frozen spte is its freezer's alone", reason="no zap without mmu_lock here: nothing is ever frozen"),
     rule("I-20", "new roots are asked for before a root's page is freed", "mmu/zap-root:keeps-roots", "refine/handshake:keeps-roots"),
@@ -121,7 +126,7 @@ RULES = (
         "R-5", "a freed descriptor makes its walkers start anew", "rmap/reused-descriptor:no-nulls", "rmap/reused-descriptor:poisons-next"
     ),
     rule("R-6", "an spte found may be gone, or of a reused table", "reuse/middle-level-guard:none"),
-    rule("R-7", "today's answer: a bit lock for each rmap", reason="comes with the scenarios of protector=rmap-bit"),
+    rule("R-7", "today's answer: a bit lock for each rmap", "rmap/locked-walk:edits-outside"),
 )
 
 
