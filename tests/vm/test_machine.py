@@ -292,6 +292,7 @@ def test_can_a_starved_guest_be_stopped():
 
 def test_do_machines_share_a_host_and_give_it_back():
     """Four machines in one pool, each self-checking; cleared, nothing of theirs is left but their static tables."""
+    threads = threading.active_count()  # those of other tests in this process too
     host = Host(16000, debug=True)
     made = [Machine(8 * MIB, 2, host=host) for _ in range(4)]
     for n, each in enumerate(made):
@@ -306,7 +307,7 @@ def test_do_machines_share_a_host_and_give_it_back():
             run_callbacks(host.arena, spare, 1000)
     assert leak_check(host.arena) == 0
     host.thread_exit(spare)
-    assert threading.active_count() < 5
+    assert threading.active_count() <= threads
 
 
 def test_does_a_host_that_is_full_say_so():
