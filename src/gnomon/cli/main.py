@@ -73,6 +73,7 @@ class Terminated(BaseException):
 
 def main() -> None:
     """The console script. Leaves without waiting for threads: what runs in them has nothing left to say."""
+    _end_on_signals()
     code = command(None)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -81,9 +82,7 @@ def main() -> None:
 
 
 def command(words: list[str] | None) -> int:
-    """Run one command, by default that of the command line; returns its exit code."""
-    if threading.current_thread() is threading.main_thread():
-        _end_on_signals()
+    """Run one command, by default that of the command line; returns its exit code. Signals stay whoever's they are who calls this."""
     try:
         code = app(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
