@@ -17,7 +17,7 @@ demo: $(DONE)
 	@$(BIN)/gnomon demo $(ARGS)
 
 test: $(DONE)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 bench: $(DONE)
 	@$(BIN)/gnomon bench $(ARGS)
