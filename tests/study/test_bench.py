@@ -43,7 +43,7 @@ def small(monkeypatch):
         monkeypatch.setattr(module, "REPEATS", 1)
     monkeypatch.setattr(bench_migrate, "IDLE_REPEATS", 1)
     monkeypatch.setattr(bench_guest, "ROUNDS", 1)
-    monkeypatch.setattr(bench_memory, "SIZES", (16 << 20,))
+    monkeypatch.setattr(bench_memory, "SIZES", (16 << 20, 128 << 20))  # the second has parts that fill a frame
     monkeypatch.setattr(bench_migrate, "IDLE_MEMORY", 16 << 20)
     monkeypatch.setattr(bench_migrate, "GUEST_MS", 1500)
     monkeypatch.setattr(bench_dirty_log, "BYTES", 2 << 20)

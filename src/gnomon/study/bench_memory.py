@@ -18,6 +18,7 @@ from gnomon.lang.fixed import FRAME_WORDS_AT, FRAMES_AT
 from gnomon.mem.debug import cache_stats, mem_stats
 from gnomon.mem.pool import FRAMES_PER_RUN, POOL, RUN
 from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
+from gnomon.mmu.bitmap import bitmap_size
 from gnomon.mmu.shadow_page import TABLE_ENTRIES
 from gnomon.mmu.vcpu import VCPU_WORDS
 from gnomon.mmu.vm_words import HASH_BUCKETS, VM_WORDS
@@ -46,11 +47,12 @@ def parts(machine: Machine) -> dict[str, int]:
     """Bytes of every static part, in whole frames where it has frames of its own."""
     frames = int(machine.arena.words[FRAMES_AT + POOL.total])
     runs = -(-frames // FRAMES_PER_RUN)
-    bitmap_words, regions = -(-machine.pages // 64), -(-machine.pages // TABLE_ENTRIES)
+    regions = -(-machine.pages // TABLE_ENTRIES)
     fixed = {"fixed map: RCU, pool, threads": FRAME_WORDS_AT * 8}
     fixed["frame words"] = frames * 8
     fixed["run records"] = -(-(FRAME_WORDS_AT + frames + runs * RUN.size) // PAGE_WORDS) * PAGE_SIZE - sum(fixed.values())
-    own = {"backing": machine.pages, "rmap heads": machine.pages, "tracked": machine.pages, "dirty and snapshot bitmaps": 2 * bitmap_words}
+    own = {"backing": machine.pages, "rmap heads": machine.pages, "tracked": machine.pages}
+    own["dirty and snapshot bitmaps, their summaries"] = 2 * bitmap_size(machine.pages)
     own |= {"regions: rmap heads and tracked": 2 * regions}
     own |= {"machine and devices": VM_WORDS, "hash": HASH_BUCKETS, "staging area": STAGE_WORDS}
     blocks = {"harts: registers, TLB, decode cache": machine.harts * (_frames(VCPU_WORDS) + _frames(DECODE_WORDS)) * PAGE_SIZE}
