@@ -189,7 +189,11 @@ def test_does_ctrl_c_reach_a_search_of_two_workers():
             timers.append(threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)))
             timers[0].start()
 
-    result = explore(treiber(4, bare=True), "sc", reduce=False, workers=2, memory=16 << 30, progress=later)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background may have it ignored
+    try:
+        result = explore(treiber(4, bare=True), "sc", reduce=False, workers=2, memory=16 << 30, progress=later)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert result.verdict == "bounded" and result.reason == "interrupted" and result.states > 0
 
 
