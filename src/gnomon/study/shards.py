@@ -18,7 +18,7 @@ import distributed
 import numpy as np
 
 from gnomon.check.explore import explore
-from gnomon.check.futures import Futures
+from gnomon.check.futures import Futures, gather
 from gnomon.check.machine import Compiled, Machine
 from gnomon.check.portion import Assumed, Edges, Expanded, Learned
 from gnomon.check.result import Result
@@ -206,10 +206,8 @@ class ShardedRun:
                 machine.allocate(address)
         machine.significant[list(learned.significant)] = -1
         machine.guard[learned.guarded] &= learned.guards
-        if learned.learned is not None:
-            self.unforeseen |= futures.gather(learned.learned, futures.watched)
-        if learned.watched is not None:
-            self.unforeseen |= futures.gather(futures.learned, learned.watched)
+        for known, noted in ((futures.learned, learned.learned), (futures.watched, learned.watched)):
+            self.unforeseen |= noted is not None and bool(gather(known, noted))
         self.ways.update(map(tuple, learned.ways.reshape(-1, 2).tolist()))
         self.broken |= learned.broken
         self.full |= learned.buffer_full
