@@ -9,23 +9,18 @@ code, so Ctrl-C reaches it at once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-
-import numpy as np
-import xxhash
 
 from gnomon.errors import GnomonError
 from gnomon.hart.state import DECODE_WORDS, HART, HSM_STOPPED, hart_reset
 from gnomon.lang import PAGE_SIZE, PAGE_WORDS
 from gnomon.lang.host import monotonic_ns
 from gnomon.mem.frames import run_alloc_n
-from gnomon.mmu.age import age
 from gnomon.mmu.designs import parse
 from gnomon.mmu.setup import vcpu_create, vm_clear, vm_create
 from gnomon.mmu.tunings import tune
 from gnomon.mmu.vm_words import MAX_HARTS, VM
-from gnomon.vm import frames, pages, state
+from gnomon.vm import state
 from gnomon.vm.device_tree import device_tree
 from gnomon.vm.devices import DEV, RAM_BASE
 from gnomon.vm.dirty_log import INITIALLY_SET, DirtyLog
@@ -33,17 +28,17 @@ from gnomon.vm.harts import HartThreads
 from gnomon.vm.host import Host
 from gnomon.vm.image import Segment, read_image
 from gnomon.vm.memory_map import MemoryMap
+from gnomon.vm.placement import ramdisk_segment, tree_address
+from gnomon.vm.ram import GuestRam
 from gnomon.vm.statistics import statistics
 
 LEAST_MEMORY = 1 << 20
 MOST_MEMORY = 128 << 30
-TREE_ROOM = 2 << 20
 SHADOW_PERMILLE = 20
 LEAST_SHADOW_PAGES = 64
 """KVM_MIN_ALLOC_MMU_PAGES."""
 SPARE_FRAMES = 2048
 """Frames of a machine's own host beyond RAM, its tables and its shadow pages: slabs, stacks of free objects, watermarks."""
-_ZERO_RUN = bytes(2 << 20)
 
 
 def default_shadow_pages(memory: int) -> int:
@@ -51,8 +46,16 @@ def default_shadow_pages(memory: int) -> int:
     return max(LEAST_SHADOW_PAGES, memory // PAGE_SIZE * SHADOW_PERMILLE // 1000)
 
 
-class Machine:
-    """`memory` bytes of RAM at 0x8000_0000, `harts` harts, on the layout of QEMU's `virt` machine.
+def _frames_needed(ram_pages: int, harts: int, shadow_pages: int) -> int:
+    """Frames of a host that has this machine alone."""
+    tables = ram_pages * 3 // PAGE_WORDS + (ram_pages // 32 + ram_pages // 256) // PAGE_WORDS + 64
+    hart_frames = harts * (DECODE_WORDS // PAGE_WORDS + 8)
+    frames = ram_pages + tables + hart_frames + shadow_pages * 2 + SPARE_FRAMES
+    return frames + (frames + 128 * PAGE_WORDS) // PAGE_WORDS  # the frame words, and the fixed map
+
+
+class Machine(GuestRam):
+    """`memory` bytes of RAM at 0x8000_0000, `harts` harts, on the layout of QEMU's `virt` machine. What it does with RAM is in GuestRam.
 
     console       called with bytes of guest output, on a thread of its own
     shadow_pages  n_max_mmu_pages; None for 2 % of RAM's pages
@@ -86,32 +89,30 @@ class Machine:
         if shadow_pages is not None and shadow_pages < LEAST_SHADOW_PAGES:
             raise GnomonError(f"a machine needs at least {LEAST_SHADOW_PAGES} shadow pages: {shadow_pages}", exit_code=2)
         self.memory, self.harts, self.name = memory, harts, name
-        self.pages, self.base_gfn = memory // PAGE_SIZE, RAM_BASE // PAGE_SIZE
+        ram_pages, self.base_gfn = memory // PAGE_SIZE, RAM_BASE // PAGE_SIZE
         self.shadow_pages = shadow_pages or default_shadow_pages(memory)
-        self.host = host or Host(self._frames_needed(), debug=debug)
-        self.arena = self.host.arena
-        self._lock = threading.RLock()
+        self.host = host or Host(_frames_needed(ram_pages, harts, self.shadow_pages), debug=debug)
+        arena = self.host.arena
         slots = self._thread_slots(1 + harts)
-        self._thread, hart_threads = slots[0], slots[1:]
-        self.vm = vm_create(self.arena, self.base_gfn, self.pages, self.shadow_pages)
-        self.vcpus = [self.vm and vcpu_create(self.arena, self.vm, t) for t in hart_threads]
-        decode = [run_alloc_n(self.arena, DECODE_WORDS // PAGE_WORDS) * PAGE_WORDS for _ in range(harts)]
-        self._stage = run_alloc_n(self.arena, pages.STAGE_WORDS // PAGE_WORDS) * PAGE_WORDS
-        if not (self.vm and all(self.vcpus) and all(decode) and self._stage):
+        vm = vm_create(arena, self.base_gfn, ram_pages, self.shadow_pages)
+        self.vcpus = [vm and vcpu_create(arena, vm, t) for t in slots[1:]]
+        decode = [run_alloc_n(arena, DECODE_WORDS // PAGE_WORDS) * PAGE_WORDS for _ in range(harts)]
+        super().__init__(arena, vm, ram_pages, slots[0])
+        if not (vm and all(self.vcpus) and all(decode) and self._stage):
             for t in slots:
                 self.host.thread_exit(t)
             raise GnomonError(f"the host's pool has no room for the tables of a machine of {memory} bytes")
-        words = self.arena.words
-        words[self.vm + VM.design] = chosen
+        words = arena.words
+        words[vm + VM.design] = chosen
         for tuning_of, number in tuned.items():
-            words[tuning_of.at + self.vm * tuning_of.of_machine] = number
-        words[self.vm + DEV.htif_tohost] = words[self.vm + DEV.htif_fromhost] = -1
+            words[tuning_of.at + vm * tuning_of.of_machine] = number
+        words[vm + DEV.htif_tohost] = words[vm + DEV.htif_fromhost] = -1
         for number, (v, at) in enumerate(zip(self.vcpus, decode, strict=True)):
-            hart_reset(self.arena, v, number, RAM_BASE, 0, at)
+            hart_reset(arena, v, number, RAM_BASE, 0, at)
         self._decode = decode
-        self._log = DirtyLog(self.arena, self.vm, self._thread, self.pages, self._lock)
-        self._map = MemoryMap(self.arena, self.vm, self.pages)
-        self._threads = HartThreads(self.host, self.vm, self.vcpus, hart_threads, console)
+        self._log = DirtyLog(arena, vm, self._thread, ram_pages, self._lock)
+        self._map = MemoryMap(arena, vm, ram_pages)
+        self._threads = HartThreads(self.host, vm, self.vcpus, slots[1:], console)
 
     def _thread_slots(self, count: int) -> list[int]:
         slots: list[int] = []
@@ -123,12 +124,6 @@ class Machine:
                 self.host.thread_exit(t)
             raise
         return slots
-
-    def _frames_needed(self) -> int:
-        tables = self.pages * 3 // PAGE_WORDS + (self.pages // 32 + self.pages // 256) // PAGE_WORDS + 64
-        harts = self.harts * (DECODE_WORDS // PAGE_WORDS + 8)
-        frames = self.pages + tables + harts + self.shadow_pages * 2 + SPARE_FRAMES
-        return frames + (frames + 128 * PAGE_WORDS) // PAGE_WORDS  # the frame words, and the fixed map
 
     def __enter__(self) -> Machine:
         return self
@@ -150,11 +145,11 @@ class Machine:
         supervisor = image.supervisor if start == "auto" else start == "s"
         placed, ramdisk = list(image.segments), None
         if initrd is not None:
-            segment = self._ramdisk(initrd, placed)
+            segment = ramdisk_segment(initrd, self.memory, placed)
             placed.append(segment)
             ramdisk = (segment.gpa, segment.gpa + segment.size)
         tree = device_tree(self.memory, self.harts, bootargs, ramdisk, supervisor)
-        at = self._tree_address(len(tree), placed)
+        at = tree_address(len(tree), self.memory, placed)
         with self._lock:
             for segment in [*placed, Segment(at, tree, len(tree))]:
                 self._place(segment)
@@ -170,41 +165,6 @@ class Machine:
                 if supervisor and number:
                     words[v + HART.hsm] = HSM_STOPPED
         return self
-
-    def _ramdisk(self, path, placed: list[Segment]) -> Segment:
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise GnomonError(f"{path}: cannot be read: {error.strerror}", exit_code=2) from error
-        gpa = (RAM_BASE + self.memory - TREE_ROOM - len(data)) & ~(PAGE_SIZE - 1)
-        if any(s.gpa + s.size > gpa for s in placed):
-            raise GnomonError(f"{path}: {len(data)} bytes do not fit beside the guest in {self.memory} bytes of RAM", exit_code=2)
-        return Segment(gpa, data, len(data))
-
-    def _tree_address(self, size: int, placed: list[Segment]) -> int:
-        end = RAM_BASE + self.memory
-        room = TREE_ROOM if self.memory >= 4 * TREE_ROOM else -(-size // PAGE_SIZE) * PAGE_SIZE
-        at = end - room
-        if any(s.gpa < at + size and at < s.gpa + s.size for s in placed):
-            raise GnomonError(f"no room for the device tree: {size} bytes at {at:#x} belong to the guest", hint="give it more --memory")
-        return at
-
-    def _place(self, segment: Segment) -> None:
-        start = segment.gpa - RAM_BASE
-        first, last = start // PAGE_SIZE, (start + segment.size - 1) // PAGE_SIZE
-        offset = start % PAGE_SIZE
-        for page in range(first, last + 1, pages.BATCH):
-            count = min(pages.BATCH, last + 1 - page)
-            content = np.zeros(count * PAGE_SIZE, dtype=np.uint8)
-            self.read_pages(np.arange(page, page + count), content, np.zeros(count, dtype=np.uint8))
-            low = offset if page == first else 0
-            done = max(0, (page - first) * PAGE_SIZE - offset)
-            take = min(segment.size - done, count * PAGE_SIZE - low)
-            piece = np.frombuffer(segment.data[done : done + take], dtype=np.uint8)
-            content[low : low + take] = 0
-            content[low : low + len(piece)] = piece
-            self.write_pages(np.arange(page, page + count), content)
 
     # Life
 
@@ -283,18 +243,6 @@ class Machine:
         A hart whose ring is full waits for the next harvest. The rings' memory, 16 bytes an entry, stays with the machine."""
         return self._log.choose(mode, entries)
 
-    def age(self) -> np.ndarray:
-        """Indices of the pages that were accessed since the last call, about: no TLB is flushed, as in the kernel (mmu/age.py)."""
-        found = []
-        with self._lock:
-            words = -(-self.pages // 64)
-            for first in range(0, words, pages.STAGE_WORDS):
-                count = min(pages.STAGE_WORDS, words - first)
-                age(self.arena, self._thread, self.vm, first, count, self._stage)
-                found.append(self.arena.words[self._stage : self._stage + count].copy())
-        bits = np.unpackbits(np.concatenate(found).view(np.uint8), bitorder="little")[: self.pages]
-        return np.flatnonzero(bits).astype(np.int64)
-
     @property
     def logging(self) -> bool:
         """Whether stores are being logged."""
@@ -324,107 +272,6 @@ class Machine:
         self._quiet("replace the state")
         parsed = state.parse(data, self.harts)
         state.restore(self.arena, self.vm, self.vcpus, parsed)
-
-    def _quiet(self, what: str) -> None:
-        if self.running:
-            raise GnomonError(f"cannot {what} while the harts run", hint="pause() first")
-
-    # RAM
-
-    @property
-    def _frames(self) -> np.ndarray:
-        return self.arena.octets.reshape(-1, PAGE_SIZE)
-
-    @property
-    def _backing(self) -> np.ndarray:
-        at = int(self.arena.words[self.vm + VM.backing])
-        return self.arena.words[at : at + self.pages]
-
-    def _indices(self, indices) -> np.ndarray:
-        indices = np.ascontiguousarray(indices, dtype=np.int64)
-        if indices.size and not 0 <= indices.min() <= indices.max() < self.pages:
-            raise GnomonError(f"page {int(indices.max())} is not among the machine's {self.pages}", exit_code=2)
-        return indices
-
-    def _staged(self, indices, work: Callable[[int], int]):
-        """Batches of page indices through the staging area: yields (slice of indices, pfns) after `work(count)`."""
-        indices = self._indices(indices)
-        for first in range(0, len(indices), pages.BATCH):
-            batch = indices[first : first + pages.BATCH]
-            self.arena.words[self._stage : self._stage + len(batch)] = batch
-            work(len(batch))
-            answers = self._stage + pages.BATCH
-            yield slice(first, first + len(batch)), self.arena.words[answers : answers + len(batch)].copy()
-
-    def read_pages(self, indices, out, zero) -> None:
-        """Copy pages out: `out` uint8[n * 4096] gets the non-zero ones, `zero` uint8[n] says which are all zero and were left alone.
-
-        Harts may run meanwhile: a page written during the copy is dirty again afterwards."""
-        target = np.frombuffer(out, dtype=np.uint8).reshape(-1, PAGE_SIZE)
-        flags = np.frombuffer(zero, dtype=np.uint8)
-        with self._lock:
-            for part, pfns in self._staged(indices, lambda n: pages.find_pages(self.arena, self.vm, self._stage, n)):
-                flags[part] = pfns == 0
-                if pfns.all():
-                    np.take(self._frames, pfns, axis=0, out=target[part], mode="clip")
-                else:
-                    present = np.flatnonzero(pfns)
-                    target[part][present] = self._frames[pfns[present]]
-
-    def write_pages(self, indices, data) -> None:
-        """Replace whole pages of a machine whose harts do not run. Raises GnomonError when the pool is exhausted."""
-        self._quiet("write pages")
-        source = np.frombuffer(data, dtype=np.uint8).reshape(-1, PAGE_SIZE)
-        with self._lock:
-
-            def back(count: int) -> int:
-                if pages.back_pages(self.arena, self.vm, self._thread, self._stage, count) < count:
-                    raise GnomonError("the host's pool of frames is exhausted: 0 free above the minimum")
-                return count
-
-            for part, pfns in self._staged(indices, back):
-                self._frames[pfns] = source[part]
-
-    def clear_pages(self, indices) -> None:
-        """Make whole pages of a machine whose harts do not run zero."""
-        self._quiet("clear pages")
-        with self._lock:
-            work = lambda n: pages.back_only(self.arena, self.vm, self._thread, self._stage, n)  # noqa: E731
-            for _, pfns in self._staged(indices, work):
-                self._frames[pfns[pfns != 0]] = 0
-
-    def move_pages(self, indices) -> int:
-        """Put pages into other frames of the pool, also while the harts run; their content stays. Returns how many had a frame.
-
-        Raises GnomonError when the pool is exhausted: those moved until then are moved, the others as they were."""
-        with self._lock:
-            return frames.move(self.arena, self.vm, self._thread, self._indices(indices))
-
-    def take_back(self, indices, *, discard: bool = False) -> int:
-        """Give frames of pages back to the pool, also while the harts run: of those that are all zero, or of all if `discard`.
-
-        Such a page reads as zero and gets a frame again when it is touched. Returns how many frames were given back."""
-        with self._lock:
-            return frames.take_back(self.arena, self.vm, self._thread, self._indices(indices), discard)
-
-    def ram_hash(self) -> tuple[int, str]:
-        """(pages, xxh3-64 hex digest) of all RAM in order; pages never touched count as zero."""
-        with self._lock:
-            return self.pages, self._digest(self._backing.copy())
-
-    def _digest(self, backing: np.ndarray) -> str:
-        digest = xxhash.xxh3_64()
-        step = np.where(backing[:-1] == 0, backing[1:] == 0, backing[1:] == backing[:-1] + 1)
-        edges = np.flatnonzero(~step) + 1
-        octets = memoryview(self.arena.octets)
-        for first, last in zip([0, *edges], [*edges, self.pages], strict=True):
-            pfn, size = int(backing[first]), int(last - first) * PAGE_SIZE
-            if pfn:
-                digest.update(octets[pfn * PAGE_SIZE : pfn * PAGE_SIZE + size])
-            else:
-                for start in range(0, size, len(_ZERO_RUN)):
-                    digest.update(_ZERO_RUN[: min(len(_ZERO_RUN), size - start)])
-        return digest.hexdigest()
 
     def clear(self) -> None:
         """Give every frame, shadow page and thread slot back to the host, for machines that share one. Its last call: RAM is gone."""
