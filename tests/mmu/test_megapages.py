@@ -1,113 +1,20 @@
 """Megapages: does the guest see the same RAM, with no right too many, whatever is mapped large, split, collapsed and tracked meanwhile?"""
 
 import time
-from collections import Counter
-from typing import ClassVar
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from mmu_rig import (
-    BASE,
-    BASE_GFN,
-    COMPILED,
-    INTERPRETED,
-    MACHINE,
-    SUPERVISOR,
-    A,
-    D,
-    R,
-    Rig,
-    Tables,
-    W,
-    X,
-    both_worlds,
-    pte,
-    swapped,
-)
+from megapage_rig import CLEAN, PAGES, READ_ONLY, REGION, TABLES_AT, WINDOW, at, check, counters
+from mmu_rig import BASE_GFN, COMPILED, INTERPRETED, MACHINE, SUPERVISOR, A, D, R, Rig, Tables, W, both_worlds, pte, swapped
 
 from gnomon.lang import twin
 from gnomon.mem.slab import slab_alloc
-from gnomon.mmu.invalidate import CHANGE_STOPPED, MOVE, TAKE_ZERO, change_frames
 from gnomon.mmu.megapage import split_large
-from gnomon.mmu.rmap import DESC, DESC_SPTES
-from gnomon.mmu.shadow_page import ROLE_LEVEL, SP, sp_alloc
-from gnomon.mmu.spte import LARGE, MMU_WRITABLE, PFN_MASK, PRESENT, WRITABLE
+from gnomon.mmu.shadow_page import sp_alloc
 from gnomon.mmu.tlb import TLB_EXEC, TLB_READ, TLB_WRITE
 from gnomon.mmu.translate import XL_NOMEM, XL_OK, XL_TRACKED
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import KEEP_FREE_PAGES
 from gnomon.study.stress.stage import Stress
-
-REGION = 512
-PAGES = 2 * REGION + 64  # two regions, and a part of one that no large spte may map
-TABLES_AT = 2 * REGION  # guest tables lie in the part
-WINDOW = 5 << 30
-N_MAX = 40
-DESIGNS = ["", "", "", "encoding=levels,guard=fixup", "protector=rmap-bit", "guest-tables=unsync", "pages=small"]
-READ_ONLY = 1 | R | X | A
-CLEAN = 1 | R | W | X | A
-COUNTERS = ("large_sptes", "large_maps", "splits", "split_failures", "recoveries")
-
-
-def at(index: int) -> int:
-    return BASE + index * 4096
-
-
-def counters(rig) -> dict[str, int]:
-    return {name: rig.field(name) for name in COUNTERS}
-
-
-def leaves(rig):
-    """Every present leaf of every shadow page: (word, spte, first page, pages), read from the active list."""
-    sp = rig.field("active_head")
-    while sp:
-        table, level = int(rig.words[sp + SP.table]), int(rig.words[sp + SP.role]) & ROLE_LEVEL
-        entries = rig.words[table : table + 512]
-        for i in np.flatnonzero(entries):
-            spte = int(entries[i])
-            if level == 1 or spte & LARGE:
-                first = int(np.flatnonzero(rig.backing == (spte & PFN_MASK) >> 12)[0])
-                yield table + int(i), spte, first, REGION if spte & LARGE else 1
-        sp = int(rig.words[sp + SP.older])
-
-
-def entries_of(rig, head: int) -> list[int]:
-    value = int(rig.words[head])
-    if value & 1 == 0:
-        return [value >> 1] if value else []
-    found, link = [], value ^ 1
-    while link & 1 == 0:
-        desc = link >> 1
-        found += [int(at) for at in rig.words[desc + DESC.sptes : desc + DESC.sptes + DESC_SPTES] if at]
-        link = int(rig.words[desc + DESC.more])
-    return found
-
-
-def check(rig):
-    """The rmaps are exactly the leaves; large ones are where they may be, and lack W while the log is on."""
-    small, large = Counter(), Counter()
-    tracked = rig.words[rig.field("tracked") : rig.field("tracked") + rig.pages]
-    for word, spte, first, pages in leaves(rig):
-        assert spte & PRESENT and (not spte & WRITABLE or spte & MMU_WRITABLE)
-        (large if pages > 1 else small)[(first // pages, word)] += 1
-        if pages > 1:
-            assert spte & PFN_MASK == int(rig.backing[first]) << 12 and first % REGION == 0
-            assert (np.diff(rig.backing[first : first + REGION]) == 1).all(), "frames that are not in a row"
-            assert not tracked[first : first + REGION].any(), "a guest table lies under a large spte"
-            assert not (rig.field("logging") and spte & WRITABLE), "a large spte has W while the log is on"
-        else:
-            assert not (spte & MMU_WRITABLE and tracked[first]), "a guest table can be written"
-    heads, regions = rig.field("rmap"), rig.field("region_rmap")
-    assert Counter((i, w) for i in range(rig.pages) for w in entries_of(rig, heads + i)) == small
-    assert Counter((i, w) for i in range(-(-rig.pages // REGION)) for w in entries_of(rig, regions + i)) == large
-    assert rig.field("large_sptes") == large.total()
-    sums = [int(tracked[first : first + REGION].sum()) for first in range(0, rig.pages, REGION)]
-    counted = rig.field("region_tracked")
-    assert rig.words[counted : counted + len(sums)].tolist() == sums
-
 
 # What large sptes are good for
 
@@ -281,137 +188,6 @@ def test_is_nothing_lost_when_the_pool_runs_dry_in_the_middle_of_a_split(granted
             assert rig.take() == {index}
     check(rig)
     rig.clean()
-
-
-# Random histories against an oracle
-
-
-class Megapages(RuleBasedStateMachine):
-    """Bare accesses and two guest mappings of the same regions, tracked pages, the log, zap, recycling, on two vCPUs."""
-
-    world = staticmethod(COMPILED)
-    met: ClassVar[Counter] = Counter()
-
-    @initialize(design=st.sampled_from(DESIGNS), moving=st.sampled_from([False, False, False, True]))
-    def build(self, design, moving):
-        self.rig = rig = Rig(PAGES, 2, n_max=N_MAX, world=self.world, design=design)
-        self.moving = moving
-        self.tables = Tables(rig, TABLES_AT)
-        self.tables.map(WINDOW, 0, 1 | R | W | X | A | D, level=2)
-        self.tables.map(WINDOW + (2 << 20), REGION, READ_ONLY, level=2)
-        self.tables.map(WINDOW + (4 << 20), REGION, CLEAN, level=2)
-        self.tables.table(WINDOW + (6 << 20), 1)  # a guest table whose leaves lie anywhere
-        self.windows = [(0, True), (REGION, False), (REGION, True)]
-        self.tables_made = 0
-        self.memory: dict[int, int] = {}
-        self.owed: set[int] = set()
-        self.logging = False
-
-    def as_guest(self, n, guest):
-        self.rig.context(SUPERVISOR if guest else MACHINE, self.tables.satp, v=self.rig.vcpus[n])
-
-    @rule(n=st.integers(0, 1), page=st.integers(0, 2 * REGION - 1) | st.sampled_from([0, 511, 512]), value=st.integers(1, 1 << 30))
-    def store(self, n, page, value):
-        self.as_guest(n, False)
-        status = self.rig.store(at(page), value, self.rig.vcpus[n])
-        self.stored(status, page, value)
-
-    @rule(n=st.integers(0, 1), window=st.integers(0, 2), page=st.integers(0, REGION - 1), value=st.integers(1, 1 << 30))
-    def store_as_guest(self, n, window, page, value):
-        self.as_guest(n, True)
-        first, writable = self.windows[window]
-        status = self.rig.store(WINDOW + window * (2 << 20) + page * 4096, value, self.rig.vcpus[n])
-        if writable:
-            self.stored(status, first + page, value)
-        else:
-            assert status not in (XL_OK, XL_TRACKED), "a store through a read-only mapping"
-
-    def stored(self, status, page, value):
-        tracked = int(self.rig.words[self.rig.field("tracked") + page])
-        assert status == (XL_TRACKED if tracked else XL_OK)
-        self.memory[page] = value
-        assert self.rig.peek(page, 0) == value
-        self.owed.add(page)
-
-    @rule(n=st.integers(0, 1), guest=st.booleans(), page=st.integers(0, 2 * REGION - 1), kind=st.sampled_from([TLB_READ, TLB_EXEC]))
-    def load(self, n, guest, page, kind):
-        self.as_guest(n, guest)
-        found = self.rig.access(WINDOW + page * 4096 if guest else at(page), kind, self.rig.vcpus[n])
-        assert found == (XL_OK, int(self.rig.backing[page]) << 12)
-
-    @rule(page=st.integers(0, 2 * REGION - 1))
-    def make_a_guest_table(self, page):
-        """The guest's spare level-1 table maps `page`, and another root uses `page` as a table."""
-        if self.tables_made < 3 and page not in self.memory:
-            self.tables_made += 1
-            slot = 100 + self.tables_made
-            root = self.tables.root
-            self.rig.context(MACHINE)
-            assert self.rig.store(at(root) + slot * 8, pte(BASE_GFN + page, 1)) in (XL_OK, XL_TRACKED)
-            self.rig.context(SUPERVISOR, self.tables.satp)
-            self.rig.access((slot << 30) if slot < 256 else 0, TLB_READ)
-            assert self.rig.words[self.rig.field("tracked") + page] == 1
-            self.owed.add(root)
-
-    @rule(scarce=st.booleans())
-    def toggle(self, scarce):
-        """The log off, or on; scarce: with no table to split into but one that is there already."""
-        if self.logging:
-            self.rig.disable()
-        else:
-            self.rig.words[self.rig.vm + VM.n_max] = self.rig.field("n_used") + KEEP_FREE_PAGES - 1 if scarce else N_MAX
-            self.rig.enable()
-            self.rig.words[self.rig.vm + VM.n_max] = N_MAX
-            self.owed = set(np.flatnonzero(self.rig.backing).tolist())
-        self.logging = not self.logging
-
-    @rule()
-    def harvest(self):
-        if self.logging:
-            taken = self.rig.take()
-            assert self.owed <= taken, f"stores that the log does not have: {self.owed - taken}"
-            self.owed = set()
-
-    @rule(count=st.integers(1, 8))
-    def recycle(self, count):
-        self.rig.recycle(count)
-
-    @rule(first=st.integers(0, 2 * REGION - 4), count=st.integers(1, 4), how=st.sampled_from([MOVE, TAKE_ZERO]))
-    def change_frames(self, first, count, how):
-        """The host moves pages, or takes back those that are zero: a region whose frames are not in a row is never large again."""
-        if self.moving:
-            assert self.rig.call(change_frames, self.rig.vm, self.rig.t, first, first + count, how) < CHANGE_STOPPED
-
-    @invariant()
-    def all_is_as_it_should_be(self):
-        if hasattr(self, "rig"):
-            check(self.rig)
-
-    def teardown(self):
-        if hasattr(self, "rig"):
-            for page, value in self.memory.items():
-                assert self.rig.peek(page, 0) == value
-            self.met.update({name: value for name, value in counters(self.rig).items() if value})
-            self.rig.clean()
-
-
-class InterpretedMegapages(Megapages):
-    world = staticmethod(INTERPRETED)
-
-
-_quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-TestIsAnyRightTooManyOrAnyPageLost = Megapages.TestCase
-TestIsAnyRightTooManyOrAnyPageLost.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=_quiet)
-TestIsItTheSameInterpreted = InterpretedMegapages.TestCase
-TestIsItTheSameInterpreted.settings = settings(max_examples=3, stateful_step_count=20, deadline=None, suppress_health_check=_quiet)
-
-
-def test_does_the_machine_meet_everything():
-    """A history without a split, a failed one and a recovery would prove nothing."""
-    Megapages.met.clear()
-    sought = settings(TestIsAnyRightTooManyOrAnyPageLost.settings, max_examples=30, derandomize=True, database=None)
-    run_state_machine_as_test(Megapages, settings=sought)
-    assert set(COUNTERS) <= set(Megapages.met)
 
 
 def test_are_both_worlds_equal_to_the_last_word():
