@@ -9,7 +9,8 @@ from gnomon.check.scenarios.catalog import build
 from gnomon.check.verdicts import verdicts
 from gnomon.cli.designs import designs
 from gnomon.errors import GnomonError
-from gnomon.mmu.designs import AXES, CURED, IMPOSSIBLE, chosen, describe, merge, parse, wrongs
+from gnomon.mmu.axes import AXES
+from gnomon.mmu.designs import CURED, IMPOSSIBLE, chosen, describe, merge, parse, wrongs
 from gnomon.mmu.tunings import TUNINGS, tune
 
 ASKED = [(f"{choice.scenario}@{axis.name}={choice.name}", choice) for axis in AXES for choice in axis.choices if choice.scenario]

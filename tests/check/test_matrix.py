@@ -5,7 +5,8 @@ import pytest
 from gnomon.check import matrix
 from gnomon.check.matrix import BOUND, LOST, MEMORY, PROGRESS, PROPERTIES, Cell, Looked, cells, designs, scenarios_of, settle, surprises
 from gnomon.check.scenarios.catalog import find
-from gnomon.mmu.designs import AXES, parse
+from gnomon.mmu.axes import AXES
+from gnomon.mmu.designs import parse
 
 
 def looked(scenario, verdict, kinds, broken="", states=10, steps=0):

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from gnomon.mmu.designs import AXES, parse, wrongs
+from gnomon.mmu.axes import AXES
+from gnomon.mmu.designs import parse, wrongs
 from gnomon.study.stress.oracle import ORACLES
 from gnomon.study.stress.soak import SHAPES, one, plan
 

@@ -14,7 +14,7 @@ from gnomon.lang.atomics import cpu_relax, fetch_add, fetch_or, read_once, write
 from gnomon.lang.guest_memory import store64
 from gnomon.lang.host import sched_yield
 from gnomon.lang.kernel import compile_kernel
-from gnomon.mmu.designs import AXES
+from gnomon.mmu.axes import AXES
 from gnomon.mmu.dirty import protect_word
 from gnomon.mmu.fence import mmu_sfence
 from gnomon.mmu.rmap import rmap_add, rmap_remove, rmap_top_up

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from gnomon.cli.main import command
-from gnomon.mmu.designs import AXES
+from gnomon.mmu.axes import AXES
 from gnomon.study.stress import hunt, soak
 from gnomon.study.stress.churn import STEADY
 from gnomon.study.stress.edit import FENCE_ADDRESS, FENCE_NONE, FENCE_WHOLE

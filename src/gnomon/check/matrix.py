@@ -1,7 +1,7 @@
 """matrix: what the explorer says of each design: a row a design, a column a property and memory model, one cell each.
 
 A row is one choice of one axis, all else as shipped; the first row is what ships. Each row's machine runs the same scenarios, and the one
-that designs.py names for the choice. A cell says what its property came to under its model: violated, by the shortest counterexample;
+that axes.py names for the choice. A cell says what its property came to under its model: violated, by the shortest counterexample;
 else bounded, if something stopped a search that looked at the property; else proved, by the scenario with most states; else nothing.
 """
 
@@ -18,7 +18,8 @@ from gnomon.check.explore import explore
 from gnomon.check.machine import Compiled, compile_scenario
 from gnomon.check.scenario import Scenario
 from gnomon.check.scenarios.catalog import find
-from gnomon.mmu.designs import AXES, parse, wrongs
+from gnomon.mmu.axes import AXES
+from gnomon.mmu.designs import parse, wrongs
 
 MODELS = ("sc", "tso")
 SHIPPED = "as shipped"

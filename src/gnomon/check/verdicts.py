@@ -21,7 +21,8 @@ LIMIT = 60.0
 def sources() -> str:
     """Digest of what verdicts depend on."""
     state = hashlib.blake2b(cache.digest().encode(), digest_size=16)
-    for path in [*sorted((cache.PACKAGE / "check").glob("**/*.py")), cache.PACKAGE / "mmu" / "designs.py"]:
+    mmu = cache.PACKAGE / "mmu"
+    for path in [*sorted((cache.PACKAGE / "check").glob("**/*.py")), mmu / "axes.py", mmu / "designs.py"]:
         state.update(path.read_bytes())
     return state.hexdigest()
 

@@ -22,7 +22,8 @@ def designs(
     """List the design space: what `--design axis=choice,…` may name, its source, whether it is right, and the checker's verdict."""
     from gnomon.check.machine import MODELS
     from gnomon.errors import GnomonError
-    from gnomon.mmu.designs import AXES, IMPOSSIBLE
+    from gnomon.mmu.axes import AXES
+    from gnomon.mmu.designs import IMPOSSIBLE
 
     if model not in MODELS:
         raise GnomonError(f"no memory model named: {model}", f"one of {', '.join(MODELS)}", exit_code=2)

@@ -89,7 +89,7 @@ def _command(reclaim: str, time: str, seed: int) -> str:
 
 def chosen(text: str) -> list[str]:
     """The reclaims of `text`. Raises GnomonError for one that there is not."""
-    from gnomon.mmu.designs import AXES
+    from gnomon.mmu.axes import AXES
 
     known = [choice.name for axis in AXES if axis.name == "reclaim" for choice in axis.choices]
     names = [name.strip() for name in text.split(",") if name.strip()] or known

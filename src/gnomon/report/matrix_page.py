@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from gnomon.check.matrix import SHIPPED, Cell
-from gnomon.mmu.designs import AXES
+from gnomon.mmu.axes import AXES
 from gnomon.report.report_page import table
 
 LEGEND = (

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gnomon.lang import PAGE_SIZE
-from gnomon.mmu.designs import AXES, parse, wrongs
+from gnomon.mmu.axes import AXES
+from gnomon.mmu.designs import parse, wrongs
 from gnomon.mmu.shadow_page import SP
 from gnomon.study.pressure.run import run
 from gnomon.study.row import MORE, against, row

@@ -60,7 +60,7 @@ class Machine(GuestRam):
     console       called with bytes of guest output, on a thread of its own
     shadow_pages  n_max_mmu_pages; None for 2 % of RAM's pages
     host          share this Host with other machines; None for one of its own
-    design        which choice of each axis of the design space runs: "reclaim=call-rcu,guard=fixup"; gnomon.mmu.designs lists them
+    design        which choice of each axis of the design space runs: "reclaim=call-rcu,guard=fixup"; gnomon.mmu.axes lists them
     tuning        numbers beside it: "section=64,defer-limit=100" (gnomon.mmu.tunings); those of RCU hold for the whole host
     debug         poison freed memory and count what writes to it
 

@@ -14,7 +14,7 @@ PROVED, VIOLATED = "proved", "violated"
 @dataclass(frozen=True)
 class Mutant:
     """A variant that breaks one rule. `replace` maps kernels to what runs in their place; `constants` override; `design` is a choice of
-    axes (gnomon.mmu.designs) that the machine of the scenario runs with: the shipped kernels, nothing replaced."""
+    axes (gnomon.mmu.axes) that the machine of the scenario runs with: the shipped kernels, nothing replaced."""
 
     breaks: str
     replace: dict = field(default_factory=dict)

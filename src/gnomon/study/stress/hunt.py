@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gnomon.errors import GnomonError
-from gnomon.mmu.designs import AXES
+from gnomon.mmu.axes import AXES
 
 START = 180.0
 """Seconds beyond the stress itself that a process may take: kernels to load or compile, a last trial, a vCPU that does not come back."""
