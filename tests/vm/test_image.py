@@ -1,5 +1,7 @@
 """Guest files: is every bad one refused in one sentence, with the machine as it was?"""
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -147,3 +149,23 @@ def test_is_a_started_machine_left_alone(program):
         for wrong in (lambda: made.load(program(finish())), made.start):
             with pytest.raises(GnomonError, match="started already"):
                 wrong()
+
+
+def headers_below_ram(file, filler=b""):
+    """What `ld -Ttext=0x80000000` makes: one segment that begins with the file's own headers, a page below RAM."""
+    data = bytearray(elf(finish(7)))
+    size = len(data) - 0x1000
+    struct.pack_into("<QQQQQ", data, 64 + 8, 0, RAM_BASE - 0x1000, RAM_BASE - 0x1000, size + 0x1000, size + 0x1000)
+    data[0x1000 - len(filler) : 0x1000] = filler
+    file.write_bytes(data)
+    return file
+
+
+def test_does_a_guest_run_whose_first_segment_begins_with_its_own_headers(tmp_path):
+    with machine(headers_below_ram(tmp_path / "headers.elf")) as made:
+        assert made.start().wait(60) == 7
+
+
+def test_is_a_segment_refused_where_more_than_headers_lies_below_ram(untouched, tmp_path):
+    """Only headers may fall away: a byte that the guest would miss is refused as before."""
+    refused(untouched, headers_below_ram(tmp_path / "more.elf", b"\1"), "outside RAM")

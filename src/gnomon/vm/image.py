@@ -99,7 +99,9 @@ def _read_elf(path, data: bytes) -> Image:
             content = segment.data() if segment["p_filesz"] else b""
             if len(content) != segment["p_filesz"] or segment["p_filesz"] > segment["p_memsz"]:
                 raise _refuse(path, f"is cut off: a segment has {len(content)} bytes of {segment['p_filesz']}")
-            segments.append(Segment(segment["p_paddr"], content, segment["p_memsz"]))
+            skip = _headers_below_ram(elf, segment, content)
+            if skip < segment["p_memsz"]:
+                segments.append(Segment(segment["p_paddr"] + skip, content[skip:], segment["p_memsz"] - skip))
             if segment["p_vaddr"] <= elf["e_entry"] < segment["p_vaddr"] + segment["p_memsz"]:
                 entry = elf["e_entry"] - segment["p_vaddr"] + segment["p_paddr"]
         symbols = _symbols(elf)
@@ -110,6 +112,21 @@ def _read_elf(path, data: bytes) -> Image:
     if not segments:
         raise _refuse(path, "has no segment to load: 0 of type PT_LOAD")
     return Image(entry, segments, entry >= SUPERVISOR_BASE, symbols.get("tohost"), symbols.get("fromhost"), symbols)
+
+
+def _headers_below_ram(elf, segment, content: bytes) -> int:
+    """Bytes at a segment's start that are only the file's own headers, notes and padding, where they would lie below RAM.
+
+    ld's default script maps them in front of .text: with -Ttext=0x80000000 they begin a page earlier, or at 0x10000."""
+    below = min(RAM_BASE - segment["p_paddr"], segment["p_memsz"])
+    if below <= 0 or segment["p_offset"] != 0:
+        return 0
+    rest = bytearray(content[:below])
+    spans = [(0, elf["e_ehsize"]), (elf["e_phoff"], elf["e_phnum"] * elf["e_phentsize"])]
+    spans += [(note["p_offset"], note["p_filesz"]) for note in elf.iter_segments("PT_NOTE")]
+    for start, size in spans:
+        rest[start : start + size] = bytes(len(rest[start : start + size]))
+    return 0 if any(rest) else below
 
 
 def _symbols(elf) -> dict[str, int]:
