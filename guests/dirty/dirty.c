@@ -6,6 +6,7 @@
  *            D3  counters shared by all harts add up exactly
  * bootargs   pages= a hart (1024)   rate= MB of pages dirtied a second and hart, 0 is unlimited (50)   ms= (3000)
  *            seed= (1)   writes= page writes a hart instead of ms=, for a run that always does the same (0)
+ *            keys= characters on the serial line instead of ms=, for a run that somebody else ends (0)
  */
 #include "barrier.h"
 #include "csr.h"
@@ -14,6 +15,7 @@
 #include "print.h"
 #include "prng.h"
 #include "time.h"
+#include "uart.h"
 
 const char program[] = "dirty";
 
@@ -23,6 +25,7 @@ enum {
     SHARED_PAGES = 16,
     VERIFY_EVERY = 64,
     SHARE_EVERY = 4,
+    LOOK_EVERY = 16,
     PROGRESS_MS = 500,
 };
 
@@ -33,8 +36,9 @@ struct hart {
 } __attribute__((aligned(64)));
 
 static struct hart harts[MAX_HARTS];
-static unsigned long pages, rate, deadline_ms, writes, seed;
+static unsigned long pages, rate, deadline_ms, writes, keys, seed;
 static unsigned long started;
+static unsigned long typed;                    /* characters that came; written by hart 0, read by all */
 static volatile unsigned long *shared, *all_pages;
 static unsigned long *all_sequences;
 
@@ -84,13 +88,23 @@ static void share(unsigned long me, unsigned long *random)
     harts[me].shared[at / WORDS] += amount;
 }
 
+/* Whether as many characters came as end the run. Hart 0 looks at the serial line now and then: each look leaves the guest. */
+static int told(unsigned long me, unsigned long n)
+{
+    if (me == 0 && n % LOOK_EVERY == 0 && uart_get() >= 0)
+        __atomic_store_n(&typed, typed + 1, __ATOMIC_RELAXED);
+    return __atomic_load_n(&typed, __ATOMIC_RELAXED) >= keys;
+}
+
 /* Before page write number n: wait for its turn at `rate`. Returns 0 when the time is over. */
-static int turn(unsigned long n)
+static int turn(unsigned long me, unsigned long n)
 {
     unsigned long due = rate ? started + n * (PAGE_BYTES * 10) / rate : 0;      /* 10 ticks a microsecond, rate bytes a microsecond */
-    unsigned long end = started + deadline_ms * TICKS_PER_MS;
+    unsigned long end = keys ? ~0UL : started + deadline_ms * TICKS_PER_MS;
     if (writes)
         return n < writes;
+    if (keys && told(me, n))
+        return 0;
     if (due >= end) {
         sleep_until(end);
         return 0;
@@ -116,7 +130,7 @@ static void run(unsigned long me, unsigned long *sequence)
 {
     unsigned long random = seed * 64 + me;
     unsigned long n = 0;
-    for (; turn(n); n++) {
+    for (; turn(me, n); n++) {
         unsigned long p = random_below(&random, pages);
         write_page(page_at(me, p), me * pages + p, ++sequence[p]);
         __atomic_store_n(&harts[me].written, n + 1, __ATOMIC_RELAXED);
@@ -152,6 +166,7 @@ static void prepare(void)
     rate = bootarg("rate", 50);
     deadline_ms = bootarg("ms", 3000);
     writes = bootarg("writes", 0);
+    keys = bootarg("keys", 0);
     seed = bootarg("seed", 1);
     if (pages > most)
         pages = most;

@@ -1,4 +1,7 @@
-"""The rig of the command line tests: real processes, with their own folder of control sockets."""
+"""The rig of the command line tests: real processes, with their own folder of control sockets.
+
+Nothing here depends on how fast the machine is: a guest goes on until finish() types a key into its process, whoever waits does so for
+LONG, and a migration that must be seen under way is held there, by a proxy or by a link that carries nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +21,19 @@ for beside in ("migrate", "report"):
 
 FAKE = (sys.executable, str(HERE / "fake_gnomon.py"))
 REAL = (sys.executable, "-m", "gnomon.cli")
-FOREVER = "pages=200 ms=60000 rate=1000"
+LONG = 240.0
+"""Seconds that nothing here takes, however busy the machine is: who waits as long has met a fault."""
+
+PATIENT = ("--timeout", "240s")
+"""For receive and migrate: a peer that is slow is not one that stalls."""
+
+AT_ONCE = (*PATIENT, "--max-downtime", "240s")
+"""For migrate: one round, then the pause, however long that gets."""
+
+FOREVER = "pages=200 keys=1 rate=1000"
+BUSY = "pages=1500 keys=1 rate=20000"
+NEVER = (*PATIENT, "--bandwidth", "64K", "--max-downtime", "1ms")
+"""For migrate: a page of a busy guest takes 62 ms of such a link, so no pause is short enough, and nine rounds take many minutes."""
 
 
 class Gnomon:
@@ -31,7 +46,7 @@ class Gnomon:
         self.environment.pop("FORCE_COLOR", None)
         self.processes: list[Process] = []
 
-    def __call__(self, *words: str, stdin: bytes | None = None, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess:
+    def __call__(self, *words: str, stdin: bytes | None = None, timeout: float = LONG, **environment: str) -> subprocess.CompletedProcess:
         """Run one command to its end."""
         return subprocess.run(
             [*self.command, *words],
@@ -41,8 +56,8 @@ class Gnomon:
             env={**self.environment, **environment},
         )
 
-    def start(self, *words: str, stdin=subprocess.DEVNULL) -> Process:
-        process = Process([*self.command, *words], self.environment, stdin)
+    def start(self, *words: str) -> Process:
+        process = Process([*self.command, *words], self.environment)
         self.processes.append(process)
         return process
 
@@ -54,29 +69,33 @@ class Gnomon:
 
     def receive(self, *more: str) -> tuple[Process, str]:
         """A receiver, and its address."""
-        process = self.start("receive", "127.0.0.1:0", "--json", "--timeout", "2s", *more)
+        process = self.start("receive", "127.0.0.1:0", "--json", *PATIENT, *more)
         return process, process.until("listening")["address"]
-
-    def lasting(self, ms: int) -> int:
-        """`ms` for a guest that must not end before a few commands did; more where commands take long to start."""
-        began = time.monotonic()
-        self("ps")
-        return max(ms, int(8000 * (time.monotonic() - began)))
 
     def states(self) -> dict[str, str]:
         return {m["name"]: m["state"] for m in msgspec.json.decode(self("ps", "--json").stdout)}
+
+    def stats(self, name: str) -> dict:
+        return msgspec.json.decode(self("stats", name, "--json").stdout)
 
     def close(self):
         for process in self.processes:
             process.close()
 
 
+def until(condition, what="it"):
+    """Wait for a condition."""
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, f"{what} does not come"
+        time.sleep(0.02)
+
+
 class Process:
-    def __init__(self, command, environment, stdin):
+    def __init__(self, command, environment):
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, env=environment)
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
         self.pid = self._process.pid
-        self.stdin = self._process.stdin
         self.out, self.err = bytearray(), bytearray()
         self._changed = threading.Condition()
         self._threads = [
@@ -92,7 +111,7 @@ class Process:
                 into += data
                 self._changed.notify_all()
 
-    def says(self, text: str, within: float = 20.0) -> str:
+    def says(self, text: str, within: float = LONG) -> str:
         """Wait until stderr or stdout contains `text`; returns both."""
         wanted = text.encode()
         with self._changed:
@@ -104,16 +123,12 @@ class Process:
         whole = bytes(self.out).rpartition(b"\n")[0]
         return [msgspec.json.decode(line) for line in whole.split(b"\n") if line]
 
-    def until(self, event: str, within: float = 20.0) -> dict:
+    def until(self, event: str) -> dict:
         """Wait for the first event of that name."""
-        self.says(f'"event":"{event}"', within)
-        end = time.monotonic() + within
-        while time.monotonic() < end:
-            for found in self.events():
-                if found["event"] == event:
-                    return found
-            time.sleep(0.01)
-        raise AssertionError(event)
+        with self._changed:
+            met = self._changed.wait_for(lambda: next((e for e in self.events() if e["event"] == event), None), LONG)
+        assert met, f"no event {event!r}: {self.out.decode()[-500:]!r} {self.err.decode()!r}"
+        return met
 
     def text(self) -> str:
         """What the guest printed, from a stream of events."""
@@ -127,10 +142,20 @@ class Process:
         self._process.kill()
         self._process.wait()
 
-    def end(self, within: float = 20.0) -> int:
-        code = self._process.wait(within)
+    def type(self, text: str = "\n"):
+        """Into the guest's console."""
+        os.write(self._process.stdin.fileno(), text.encode())
+
+    def finish(self) -> int:
+        """Tell a guest that goes on FOREVER to end; returns the exit code of its own check."""
+        self.type()
+        return self.end()
+
+    def end(self) -> int:
+        """Its exit code, when it is over and all it said was read."""
+        code = self._process.wait(LONG)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(LONG)
         return code
 
     @property
@@ -142,7 +167,7 @@ class Process:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(LONG)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
                 stream.close()

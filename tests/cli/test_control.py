@@ -2,10 +2,11 @@
 
 import os
 import socket
-import time
+import threading
 
 import msgspec
 import pytest
+from cli_rig import LONG
 
 from gnomon.cli import control
 from gnomon.errors import GnomonError
@@ -98,25 +99,20 @@ def test_does_a_request_that_is_none_leave_the_machine_unharmed(place, line):
 
 
 def test_is_a_client_that_leaves_noticed(place):
-    left = []
+    asked, left = threading.Event(), threading.Event()
 
     def handle(request, reply):
-        with reply.when_hung_up(lambda: left.append(True)):
-            for _ in range(200):
-                if left:
-                    return
-                time.sleep(0.01)
+        with reply.when_hung_up(left.set):
+            asked.set()
+            left.wait(LONG)
 
     server = control.Server(control.Claim("vm1"), handle)
     with socket.socket(socket.AF_UNIX) as raw:
         raw.connect(str(place / "vm1.sock"))
         raw.sendall(b'{"command":"wait"}\n')
-        time.sleep(0.1)
-    for _ in range(100):
-        if left:
-            break
-        time.sleep(0.01)
-    assert left
+        assert asked.wait(LONG)
+        assert not left.is_set()
+    assert left.wait(LONG)
     server.close()
 
 

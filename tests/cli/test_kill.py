@@ -5,12 +5,11 @@ Proxies between the two processes recognise the frames; when the one of the phas
 import time
 
 import pytest
-from cli_rig import Gnomon
+from cli_rig import AT_ONCE, Gnomon
 from migrate_rig import BACK, FORWARD, Proxy
 
 from gnomon.migrate.wire import Type
 
-BUSY = "pages=1500 ms=60000 rate=20000"
 BEFORE_COMMIT = [
     (FORWARD, Type.HELLO, 1),
     (BACK, Type.WELCOME, 1),
@@ -33,12 +32,11 @@ def migrate_through(gnomon: Gnomon, victim, phase, address):
 
     def act(data):
         victim.kill()
-        time.sleep(0.05)
         # PREPARED dies with its sender: a source that gets it may have sent COMMIT before it sees the death, and is in doubt, rightly
         return b"" if kind is Type.PREPARED else data
 
     with Proxy(address, direction=direction, kind=kind, nth=nth, act=act) as proxy:
-        result = gnomon("migrate", "vm1", proxy.address, "--timeout", "2s")
+        result = gnomon("migrate", "vm1", proxy.address, *AT_ONCE)
         assert proxy.met.is_set()
     return result
 
@@ -46,17 +44,17 @@ def migrate_through(gnomon: Gnomon, victim, phase, address):
 @pytest.mark.parametrize("phase", BEFORE_COMMIT, ids=name)
 def test_does_the_guest_go_on_when_the_destination_is_killed_before_commit(gnomon, phase):
     there, address = gnomon.receive()
-    here = gnomon.run("vm1", append=f"pages=200 ms={gnomon.lasting(2500)} rate=2000")
+    here = gnomon.run("vm1")
     result = migrate_through(gnomon, there, phase, address)
     assert result.returncode == 1 and result.stderr.startswith(b"gnomon: "), result.stderr
     assert gnomon.states() == {"vm1": "running"}
-    assert here.end(60) == 0 and here.text().endswith("fake: PASS\n"), "its own check of every page"
+    assert here.finish() == 0 and here.text().endswith("fake: PASS\n"), "its own check of every page"
 
 
 @pytest.mark.parametrize("phase", [(FORWARD, Type.COMMIT, 1), (BACK, Type.ACK, 1), (FORWARD, Type.RELEASE, 1)], ids=name)
 def test_does_the_guest_wait_whole_when_the_destination_is_killed_after_commit(gnomon, phase):
     there, address = gnomon.receive()
-    here = gnomon.run("vm1", append=f"pages=200 ms={gnomon.lasting(2500)} rate=2000")
+    here = gnomon.run("vm1")
     result = migrate_through(gnomon, there, phase, address)
     assert result.returncode == 3
     assert b"so vm1 stays paused and whole here" in result.stderr and b"gnomon resume vm1" in result.stderr
@@ -66,7 +64,7 @@ def test_does_the_guest_wait_whole_when_the_destination_is_killed_after_commit(g
         assert gnomon(command, "vm1").returncode == 1
     assert gnomon.states() == {"vm1": "in doubt"}
     assert gnomon("resume", "vm1").returncode == 0
-    assert here.end(60) == 0 and here.text().endswith("fake: PASS\n"), "its own check of every page"
+    assert here.finish() == 0 and here.text().endswith("fake: PASS\n"), "its own check of every page"
 
 
 def test_does_the_destination_own_the_guest_once_it_started(gnomon):
@@ -92,21 +90,21 @@ def test_does_the_destination_discard_when_the_source_is_killed_before_commit(gn
 @pytest.mark.parametrize("phase", [(BACK, Type.ACK, 1)], ids=name)
 def test_does_the_destination_wait_whole_when_the_source_is_killed_before_release(gnomon, phase):
     there, address = gnomon.receive("--name", "there")
-    here = gnomon.run("vm1", append=f"pages=200 ms={gnomon.lasting(2500)} rate=2000")
+    here = gnomon.run("vm1")
     migrate_through(gnomon, here, phase, address)
     there.says("stays paused and whole here")
     assert gnomon.states() == {"there": "in doubt"}
     assert there.alive and there.text() == ""
     assert gnomon("resume", "there").returncode == 0
-    assert there.end(60) == 0 and there.text().endswith("fake: PASS\n")
+    assert there.finish() == 0 and there.text().endswith("fake: PASS\n")
 
 
 @pytest.mark.parametrize("decide", ["source", "destination"])
 def test_does_a_lost_ack_leave_both_whole_and_paused_until_someone_decides(gnomon, decide):
     there, address = gnomon.receive("--name", "there")
-    here = gnomon.run("vm1", append=f"pages=200 ms={gnomon.lasting(2500)} rate=2000")
+    here = gnomon.run("vm1")
     with Proxy(address, direction=BACK, kind=Type.ACK, act=lambda _: None) as proxy:
-        result = gnomon("migrate", "vm1", proxy.address, "--timeout", "2s")
+        result = gnomon("migrate", "vm1", proxy.address, *AT_ONCE)
     assert result.returncode == 3
     there.says("stays paused and whole here")
     assert gnomon.states() == {"vm1": "in doubt", "there": "in doubt"}
@@ -116,4 +114,4 @@ def test_does_a_lost_ack_leave_both_whole_and_paused_until_someone_decides(gnomo
     assert gnomon("discard", other[1]).returncode == 0
     assert other[0].end() == 0
     assert gnomon("resume", owner[1]).returncode == 0
-    assert owner[0].end(60) == 0 and owner[0].text().endswith("fake: PASS\n")
+    assert owner[0].finish() == 0 and owner[0].text().endswith("fake: PASS\n")

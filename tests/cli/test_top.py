@@ -13,14 +13,14 @@ import time
 from fcntl import ioctl
 
 import pytest
-from cli_rig import FAKE
+from cli_rig import AT_ONCE, FAKE, LONG
+from migrate_rig import FORWARD, Proxy, hold
 from textual.widgets import OptionList, Static
 
 from gnomon.cli.top.app import Dashboard, Top
 from gnomon.cli.top.command import top
 from gnomon.errors import GnomonError
-
-LONG = 30.0
+from gnomon.migrate.wire import Type
 
 
 @pytest.fixture
@@ -101,22 +101,23 @@ def test_does_l_turn_the_dirty_log_on_and_the_sparkline_rise(here):
         await until(pilot, lambda: "the dirty log is off" in text(app, "dirty-text"))
         await pilot.press("l")
         await until(pilot, lambda: "MB/s" in text(app, "dirty-text") and "█" in text(app, "dirty-text"))
-        view = app.screen.history.view
-        assert view["stats"]["dirty log"]["enabled"] and app.screen.history.rates.dirtied > 0
+        history = app.screen.history
+        await until(pilot, lambda: history.view["stats"]["dirty log"]["enabled"] and (history.rates.dirtied or 0) > 0)
         await pilot.press("l")
         await until(pilot, lambda: "the dirty log is off" in text(app, "dirty-text"))
-        assert app.screen.history.rates.dirtied is None and "MB/s" not in text(app, "dirty-text")
+        assert history.rates.dirtied is None and "MB/s" not in text(app, "dirty-text")
         await pilot.press("q")
 
     assert drive(app, script) == 0
 
 
 def test_does_it_survive_the_machines_end_and_find_the_next_of_that_name(here):
-    first = here.run("vm1", append=f"pages=50 ms={here.lasting(2500)} rate=1000")
+    first = here.run("vm1", append="pages=50 keys=1 rate=1000")
     app = Top("vm1", interval=0.1)
 
     async def script(pilot):
         await until(pilot, lambda: "MIPS" in text(app, "harts-text"))
+        first.type()
         await until(pilot, lambda: "vm1 has ended with exit code 0" in text(app, "title"))
         assert "MIPS" in text(app, "harts-text"), "the last picture stays"
         assert first.end() == 0
@@ -135,10 +136,12 @@ def test_are_the_rounds_of_a_migration_shown_and_where_the_guest_went(here):
 
     async def script(pilot):
         await until(pilot, lambda: "none seen" in text(app, "rounds-text"))
-        client = here.start("migrate", "vm1", address, "--bandwidth", "1M", "--max-downtime", "2s")
-        await until(pilot, lambda: "vm1 migrating" in text(app, "title"))
-        await until(pilot, lambda: "round  pages" in text(app, "rounds-text"))
-        await until(pilot, lambda: f"vm1 moved, and now runs on {address}" in text(app, "title"))
+        with Proxy(address, direction=FORWARD, kind=Type.ROUND_END, nth=2, act=hold) as proxy:
+            client = here.start("migrate", "vm1", proxy.address, *AT_ONCE)
+            await until(pilot, lambda: "vm1 migrating" in text(app, "title"))
+            await until(pilot, lambda: "round  pages" in text(app, "rounds-text"))
+            proxy.release()
+            await until(pilot, lambda: f"vm1 moved, and now runs on {proxy.address}" in text(app, "title"))
         assert client.end() == 0
 
     drive(app, script)
@@ -227,7 +230,7 @@ class Terminal:
         while self.read(0) and select.select([self.fd], [], [], 0)[0]:
             pass
         os.close(self.fd)
-        return self.process.wait(1)
+        return self.process.wait(LONG)
 
 
 @pytest.mark.parametrize(("how", "code"), [(b"q", 0), (b"\x03", 130), (signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -73,7 +73,8 @@ class DirtyLog:
 
 
 class Machine:
-    """Options come as bootargs of load(): pages= a hart, rate= pages a second and hart, ms= of guest time, seed=."""
+    """Options come as bootargs of load(): pages= a hart, rate= pages a second and hart, ms= of guest time, seed=, keys= instead of ms=: it
+    ends when so many characters were typed into it, and not before, however slow or fast the machine under it is."""
 
     made: list = []  # noqa: RUF012  every machine of this process, for tests that look at the other side
 
@@ -92,14 +93,13 @@ class Machine:
         self.throttles = []
         self.exit_code = None
         self.input = b""
-        self.ran = 0.0
         self._console = console or (lambda _: None)
-        self._state = {"args": {}, "harts": [{"next": 0, "sequence": []} for _ in range(harts)], "left": 3.0, "said": 0}
+        self._state = {"args": {}, "harts": [{"next": 0, "sequence": []} for _ in range(harts)], "left": 3.0, "typed": 0}
         self._go = threading.Event()
         self._over = threading.Event()
-        self._parked = [threading.Event() for _ in range(harts)]
+        self._changed = threading.Condition()
+        self._parked: set[int] = set()
         self._threads = []
-        self._verified = 0
         Machine.made.append(self)
 
     # Life
@@ -108,7 +108,7 @@ class Machine:
         data = Path(elf_path).read_bytes()
         if data[:4] != b"\x7fELF":
             raise ValueError(f"{elf_path} is not an ELF file: it begins with {data[:4]!r}")
-        args = {"pages": 64, "rate": 0, "ms": 3000, "seed": 1}
+        args = {"pages": 64, "rate": 0, "ms": 3000, "seed": 1, "keys": 0}
         args.update({k: int(v) for k, _, v in (word.partition("=") for word in bootargs.split()) if k in args})
         self._state["args"], self._state["left"] = args, args["ms"] / 1e3
         for hart in self._state["harts"]:
@@ -118,26 +118,26 @@ class Machine:
     def start(self):
         self._go.set()
         for h in range(self.harts):
-            self._parked[h].clear()
-            thread = threading.Thread(target=self._run, args=(h,), daemon=True)
+            thread = threading.Thread(target=self._hart, args=(h,), daemon=True)
             self._threads.append(thread)
             thread.start()
         return self
 
     def pause(self):
-        self._go.clear()
-        for h, thread in enumerate(self._threads):
-            while thread.is_alive() and not self._parked[h].wait(0.001):
-                pass
+        with self._changed:
+            self._go.clear()
+            self._changed.wait_for(lambda: len(self._parked) == len(self._threads))
 
     def resume(self):
-        for parked in self._parked:
-            parked.clear()
-        self._go.set()
+        with self._changed:
+            self._go.set()
+            self._changed.notify_all()
 
     def stop(self):
-        self._over.set()
-        self._go.set()
+        with self._changed:
+            self._over.set()
+            self._go.set()
+            self._changed.notify_all()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
@@ -170,14 +170,30 @@ class Machine:
         self.touched[page] = True
         self.dirty[page] = True
 
+    def _hart(self, h):
+        try:
+            self._run(h)
+        finally:
+            with self._changed:
+                self._parked.add(h)  # for good
+                self._changed.notify_all()
+
+    def _goes_on(self, h):
+        """Stand still while the machine is paused; False when it is over."""
+        with self._changed:
+            while not self._go.is_set():
+                self._parked.add(h)
+                self._changed.notify_all()
+                self._changed.wait()
+            self._parked.discard(h)
+            return not self._over.is_set()
+
     def _run(self, h):
         args, mine = self._state["args"], self._state["harts"][h]
         rng = random.Random(args["seed"] * 64 + h + mine["next"])
-        while not self._over.is_set():
-            if not self._go.is_set():
-                self._parked[h].set()
-                self._go.wait(0.05)
-                continue
+        while self._goes_on(h):
+            if h == 0 and self._told():
+                return self._finish()
             before = time.monotonic()
             n = rng.randrange(args["pages"])
             with self.lock:
@@ -193,15 +209,12 @@ class Machine:
             spent = time.monotonic() - before
             if h == 0:
                 self._state["left"] -= spent
-                self.ran += spent
                 if mine["next"] % 256 == 0:
                     self._console(b"fake: %d pages written\n" % mine["next"])
-            if self._state["left"] <= 0:
-                if h == 0 and not self._over.is_set() and self._go.is_set():
-                    self._finish()
-                time.sleep(0.002)
-                if h == 0:
-                    return
+
+    def _told(self):
+        keys = self._state["args"]["keys"]
+        return self._state["typed"] >= keys if keys else self._state["left"] <= 0
 
     def _finish(self):
         wrong = self.wrong_pages()
@@ -225,6 +238,7 @@ class Machine:
     def send_console(self, data):
         self.input += data
         self._console(b"echo: " + data)
+        self._state["typed"] += len(data)
 
     def dirty_log(self):
         return DirtyLog(self)
@@ -255,7 +269,7 @@ class Machine:
         try:
             found = msgspec.msgpack.decode(state)
             assert len(found["harts"]) == self.harts
-            assert set(found) == {"args", "harts", "left", "said"}
+            assert set(found) == {"args", "harts", "left", "typed"}
             assert found["args"]["pages"] * self.harts < self.pages
         except (msgspec.DecodeError, AssertionError, KeyError, TypeError) as error:
             raise ValueError(f"not a state of {self.harts} harts: {error}") from None

@@ -61,11 +61,7 @@ class Fast(Machine):
 
     def _run(self, h):
         words, seed, share = self.ram.view(np.uint64), h + 1, self.pages // self.harts
-        while not self._over.is_set():
-            if not self._go.is_set():
-                self._parked[h].set()
-                self._go.wait(0.05)
-                continue
+        while self._goes_on(h):
             seed = write_some(words, self.dirty, h * share, share, max(1, int(self._rate * 1e6 / PAGE / 1000)), seed)
             time.sleep(0.001)
 
@@ -111,7 +107,6 @@ def main():
     process.start()
     address = ours.recv()
     machine = Fast(memory, 2, name="vm1").fill(float(rate))
-    Fast._verified = 0
     warm(Fast(8 * PAGE, 1))
     machine.start()
     threading.Event().wait(0.3)

@@ -6,7 +6,7 @@ import threading
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from migrate_rig import Machine, Pair, Proxy
+from migrate_rig import LONG, Machine, Pair, Proxy
 
 from gnomon.errors import GnomonError
 from gnomon.migrate import wire
@@ -17,9 +17,9 @@ from gnomon.migrate.destination import Reception
 @pytest.fixture(scope="module")
 def stream():
     """The bytes of a migration, and the machine they must make."""
-    with Pair(memory=4 << 20, args="pages=40 ms=60000 rate=2000", timeout=5.0) as pair:
+    with Pair(memory=4 << 20, args="pages=40 keys=1 rate=2000") as pair:
         with Proxy(pair.receiver.address) as proxy:
-            pair.migrate(proxy.address, compress="lz4")
+            pair.migrate(proxy.address, after=3, compress="lz4")
         arrival = pair.received()
         arrival.machine.pause()
         return bytes(proxy.recorded), arrival.digest, frames_of(bytes(proxy.recorded))
@@ -64,7 +64,7 @@ def replay(data: bytes):
     feeder = threading.Thread(target=feed)
     feeder.start()
     try:
-        Reception(Channel(theirs, 2.0, "peer"), make, threading.Event()).run()
+        Reception(Channel(theirs, LONG, "peer"), make, threading.Event()).run()
         error = None
     except GnomonError as failure:
         error = failure

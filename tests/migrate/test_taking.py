@@ -1,5 +1,7 @@
 """Does each way to take the dirty pages of a round take all of them, each once, protected before it is copied?"""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,8 @@ def test_is_the_copy_of_a_guest_that_writes_all_the_time_whole(how):
             snapshot.commit()
 
         made.start()
+        while sum(made.stats()["harts"]["instructions"]) < 1_000_000:
+            time.sleep(0.002)
         with open_log(made, how) as log:
             for _ in range(5):
                 take()

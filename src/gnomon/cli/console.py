@@ -41,8 +41,11 @@ class Output:
             self._queue(say.json_line({"event": name, **fields}))
 
     def flush(self, timeout: float) -> None:
+        """Wait until all is written; give up on a reader who has taken nothing for `timeout` seconds, not on a writer who is late."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._size or self.broken.is_set(), timeout)
+            while not self._changed.wait_for(lambda: not self._size or self.broken.is_set(), timeout):
+                if not select.select([], [self._fd], [], 0)[1]:
+                    return
 
     def _queue(self, data: bytes) -> None:
         with self._changed:

@@ -27,7 +27,8 @@ PATH_LIMIT = 107
 
 REQUEST_LIMIT = 64 << 10
 REQUEST_TIMEOUT = 5.0
-LAST_ANSWERS = 0.5
+LAST_ANSWERS = 5.0
+"""Seconds that answers under way have when the machine ends: only a client who does not read needs them, or a host that is very busy."""
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):

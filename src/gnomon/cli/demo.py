@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -24,7 +25,7 @@ from gnomon.errors import GnomonError
 
 GNOMON = (sys.executable, "-m", "gnomon.cli")
 HARTS = 2
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds that any step may take before the demo says which one hangs."""
 
 
@@ -32,7 +33,7 @@ def demo(
     *,
     memory: Annotated[str, Parameter(help="The guest's RAM.")] = "128M",
     dirty: Annotated[int, Parameter(help="MB that each hart dirties a second.")] = 50,
-    seconds: Annotated[int, Parameter(help="How long the guest writes.")] = 4,
+    seconds: Annotated[int, Parameter(help="How long the guest writes, if the migration is over by then.")] = 4,
     max_downtime: Annotated[str, Parameter(help="How long the guest may stand still.")] = "50ms",
     json: Annotated[bool, Parameter(help="The report as one JSON document.")] = False,
 ) -> int:
@@ -45,7 +46,7 @@ def demo(
     machine_class()  # compile here, once, with progress
     elf = find("dirty")
     source, destination = f"demo-{os.getpid()}", f"demo-{os.getpid()}-moved"
-    bootargs = f"pages={pages} rate={dirty} ms={seconds * 1000}"
+    bootargs = f"pages={pages} rate={dirty} keys=1"  # it ends when it is told to, so no machine is too slow to move it before
     tell = (lambda _: None) if json else (lambda text: print(text, flush=True))
     began = time.perf_counter()
     with Part("destination", "receive", "127.0.0.1:0", "--name", destination, tell=tell) as there:
@@ -55,6 +56,7 @@ def demo(
             "source", "run", str(elf), "--harts", str(HARTS), "--memory", memory, "--name", source, "--append", bootargs, tell=tell
         ) as here:
             here.until("started")
+            enough = time.monotonic() + seconds
             tell(f"source       process {here.pid} runs dirty.elf: {HARTS} harts, {memory}, each dirties {dirty} MB/s over {pages} pages")
             here.until("console", text="pages written")
             tell("")
@@ -63,6 +65,8 @@ def demo(
             arrived = there.until("received")
             tell(table(report) + "\n")
             left = here.end()
+        time.sleep(max(0.0, enough - time.monotonic()))
+        there.type("\n")
         code = there.end()
     same = arrived["digest"] == report["digest"] and arrived["pages"] == report["pages"]
     wrong = [
@@ -94,7 +98,7 @@ class Part:
         self._line = ""
         self._process = subprocess.Popen(
             [*GNOMON, *words, "--json"],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -117,8 +121,8 @@ class Part:
                 self._process.wait()
         for reader in self._readers:
             reader.join(1)
-        self._process.stdout.close()
-        self._process.stderr.close()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            stream.close()
 
     def until(self, event: str, text: str = "") -> dict:
         """The next event of that name (whose text contains `text`)."""
@@ -136,6 +140,11 @@ class Part:
             if found["event"] == event and text in found.get("text", ""):
                 return found
 
+    def type(self, text: str) -> None:
+        """Into the guest's console; without effect where the process has ended."""
+        with suppress(BrokenPipeError):
+            os.write(self._process.stdin.fileno(), text.encode())
+
     def end(self) -> int:
         """Its exit code, when it is over."""
         try:
@@ -143,7 +152,7 @@ class Part:
         except subprocess.TimeoutExpired:
             raise GnomonError(f"the {self._label} did not end within {PATIENCE:g} s") from None
         for reader in self._readers:
-            reader.join(1)
+            reader.join(PATIENCE)
         return code
 
     def _read_events(self) -> None:

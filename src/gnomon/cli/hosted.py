@@ -21,8 +21,8 @@ from gnomon.cli.watching import Watching
 from gnomon.errors import GnomonError
 
 POLL = 0.02
-STOPPING = 0.5
-"""Seconds that stop() waits for a migration to notice that it is cancelled."""
+STOPPING = 5.0
+"""Seconds that stop() waits for a migration to notice that it is cancelled: a page on its way, or a hand-over that is nearly done."""
 
 
 class Hosted:
