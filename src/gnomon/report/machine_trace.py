@@ -79,7 +79,13 @@ class MachineTrace:
         if self._thread is not None:
             self._thread.join()
             with self._lock:
-                self._harts(self.now(), ending=True)
+                at = self.now()
+                self._harts(at, ending=True)
+                if not self.full:  # what came after the thread's last look, which a busy host may have kept from looking
+                    self._protector(at)
+                    self._grace_periods(at)
+                    if at - self._counted[0] >= PERIOD * 1e6:
+                        self._counters(at)
                 for number, since in self._periods.items():
                     self.trace.span("RCU", "grace periods", f"grace period {number}", since, self.now(), ended=False)
 
