@@ -244,3 +244,10 @@ def test_is_an_error_of_our_own_one_sentence_too(monkeypatch, capsys):
     monkeypatch.setattr(ps.control, "names", lambda: 1 / 0)
     assert main.command(["ps"]) == 1
     assert re.search(r"gnomon: internal error: ZeroDivisionError: division by zero", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("code", "left"), [(0, 0), (7, 7), (255, 255), (256, 255), (1337, 57), (0x300, 255)])
+def test_can_a_guests_failure_look_like_success_because_a_process_has_eight_bits(code, left):
+    from gnomon.cli.main import status
+
+    assert status(code) == left

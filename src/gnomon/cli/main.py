@@ -78,7 +78,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(code)
+    os._exit(status(code))
+
+
+def status(code: int) -> int:
+    """The eight bits of an exit code that a process can leave behind; a guest's 256 is no success, so 255 stands for it."""
+    return code & 0xFF or (255 if code else 0)
 
 
 def command(words: list[str] | None) -> int:
