@@ -93,6 +93,15 @@ def test_does_litmus_read_files_and_folders(capsys):
     assert {row["verdict"] for row in rows} == {"Never", "Always"}
 
 
+def test_does_a_file_that_is_refused_keep_litmus_from_the_others(tmp_path, capsys):
+    (tmp_path / "a.litmus").write_text("X86 odd\n{}\n P0 ;\n FSQRT ;\nexists (x=1)")
+    (tmp_path / "b.litmus").write_text((CORPUS / "SB.litmus").read_text())
+    assert litmus(tmp_path, json=True) == 3
+    told = capsys.readouterr()
+    assert [row["verdict"] for row in json.loads(told.out)] == ["Refused", "Sometimes"]
+    assert "no instruction of this model: FSQRT" in told.err and "1 of 2 files were refused" in told.err
+
+
 def test_does_this_cpu_stay_within_the_model():
     test = parse((CORPUS / "SB+mfences.litmus").read_text())
     seen = run_on_hardware(test, rounds=2, copies=200)

@@ -167,15 +167,17 @@ def litmus(
     files = [f for path in paths for f in (sorted(path.rglob("*.litmus")) if path.is_dir() else [path])]
     if not files:
         raise misuse("no litmus test given", "gnomon litmus FILE or FOLDER")
-    rows, alarm = [], False
+    rows, alarm, refused = [], False, 0
     for file in files:
         try:
             test = parse(file.read_text(errors="replace"), str(file))
             verdict = run(test, model)
-        except OSError as error:
-            raise misuse(f"cannot read {file}: {error.strerror}") from None
-        except LitmusError as error:
-            raise misuse(str(error)) from None
+        except (OSError, LitmusError) as error:  # the others are explored all the same
+            reason = str(error) if isinstance(error, LitmusError) else f"cannot read {file}: {error.strerror}"
+            rows.append({"file": str(file), "verdict": "Refused", "states": 0, "seconds": 0.0, "reason": reason})
+            refused += 1
+            say.note(f"gnomon: {reason}")
+            continue
         row = {"file": str(file), "verdict": verdict.verdict, "states": verdict.states, "seconds": round(verdict.seconds, 6)}
         row["finals"] = [state for state, _ in verdict.finals]
         if on_hardware:
@@ -190,7 +192,9 @@ def litmus(
             _print_litmus(test, verdict, row)
     if json:
         say.json(rows)
-    return 1 if alarm else 0
+    if refused and len(files) > 1:
+        say.note(f"{refused} of {len(files)} files were refused")
+    return 1 if alarm else 3 if refused else 0
 
 
 def _print_litmus(test, verdict, row) -> None:

@@ -6,15 +6,31 @@
      P0          | P1          ;   threads
      MOV [x],$1  | MOV [y],$1  ;   one instruction a thread and line
      MOV EAX,[y] | MOV EAX,[x] ;
+    locations [x; 1:EBX;]          shown in the final states beside what the condition names
     exists (0:EAX=0 /\\ 1:EAX=0)   or ~exists, forall; or `final P; with tso: ~exists;`
 
-Instructions: MOV, XCHG, LOCK XADD, LOCK INC, LOCK DEC, MFENCE, SFENCE, LFENCE. Anything else is refused with its line.
+Instructions: MOV, XCHG, LOCK XADD, LOCK INC, LOCK DEC, MFENCE, SFENCE, LFENCE. Conditions: ~ or not, /\\, \\/, =>, true, false. Numbers are
+decimal or 0x…, of 64 bits. Whatever is none of this is refused with its line: a word that is passed over can turn a verdict round.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+
+NUMBER = r"-?(?:0[xX][0-9a-fA-F]+|\d+)"
+SHAPES = {
+    "MOV": ("rc", "rr", "rw", "wr", "wc"),
+    "XCHG": ("rw", "wr"),
+    "LOCK XCHG": ("rw", "wr"),
+    "LOCK XADD": ("wr",),
+    "LOCK INC": ("w",),
+    "LOCK DEC": ("w",),
+    "MFENCE": ("",),
+    "SFENCE": ("",),
+    "LFENCE": ("",),
+}
+"""What operands an instruction takes here: r a register, w a word, c a constant; the first is the destination."""
 
 
 class LitmusError(ValueError):
@@ -30,26 +46,30 @@ class Litmus:
     condition: tuple
     threads: list[list[tuple]]
     initial: dict[str, int] = field(default_factory=dict)  # 'x' or '1:EAX'
+    shown: tuple[str, ...] = ()  # beside what the condition names
 
     @property
     def variables(self) -> list[str]:
-        found = {name for name in [*self.initial, *_names(self.condition)] if ":" not in name}
+        found = {name for name in [*self.initial, *self.observed] if ":" not in name}
         for thread in self.threads:
             found |= {o[1:-1] for instruction in thread for o in instruction[1:] if isinstance(o, str) and o.startswith("[")}
         return sorted(found)
 
     @property
     def observed(self) -> list[str]:
-        """What the condition speaks of: '0:EAX', 'x'."""
-        return sorted(set(_names(self.condition)))
+        """What a final state shows: '0:EAX', 'x'."""
+        return sorted({*_names(self.condition), *self.shown})
 
 
 def parse(text: str, file: str = "litmus") -> Litmus:
     """Read one test. Raises LitmusError."""
-    text = re.sub(r"\(\*.*?\*\)|<<.*?>>", "", text, flags=re.S)
+    count = 1
+    while count:  # comments nest: the innermost first
+        text, count = re.subn(r"\(\*(?:(?!\(\*).)*?\*\)", "", text, flags=re.S)
+    text = re.sub(r"<<.*?>>", "", text, flags=re.S)
     header = re.match(r"\s*(\S+)\s+(\S+)", text)
     if not header or header[1].upper() != "X86":
-        raise LitmusError(f"{file}: not an X86 litmus test; the first word is {header[1] if header else 'missing'}")
+        raise LitmusError(f"{file}: not an X86 litmus test; the first word is {ascii(header[1][:40]) if header else 'missing'}")
     opening, closing = text.find("{"), text.find("}")
     if not 0 <= opening < closing:
         raise LitmusError(f"{file}: no initial state in braces")
@@ -57,23 +77,49 @@ def parse(text: str, file: str = "litmus") -> Litmus:
     found = re.search(r"(~\s*exists|exists|forall|final)(?=[\s(])", rest)
     if not found:
         raise LitmusError(f"{file}: no condition: exists, ~exists or forall")
-    program = re.sub(r"locations\s*\[.*?\]", "", rest[: found.start()], flags=re.S)
+    program = rest[: found.start()]
+    shown = re.search(r"locations\s*\[(.*?)\]", program, flags=re.S)
+    if shown:
+        program = program[: shown.start()] + program[shown.end() :]
     quantifier, tail = re.sub(r"\s", "", found[1]), rest[found.end() :]
     if quantifier == "final":
         tail, _, clauses = tail.partition("with")
         chosen = re.search(r"tso\s*:\s*(~?\s*exists|forall)", clauses)
         quantifier = re.sub(r"\s", "", chosen[1]) if chosen else "exists"
     condition = _Condition(tail, file).read()
-    return Litmus(header[2], quantifier, condition, _threads(program, file), _initial(text[opening + 1 : closing], file))
+    initial = _initial(text[opening + 1 : closing], file)
+    return Litmus(header[2], quantifier, condition, _threads(program, file), initial, _shown(shown[1] if shown else "", file))
+
+
+def _number(text: str, file: str) -> int:
+    """A constant: what a word of 64 bits holds, as a signed number."""
+    value = int(text, 0) if "x" in text.lower() else int(text)
+    if not -(1 << 63) <= value < 1 << 63:
+        raise LitmusError(f"{file}: a number does not fit into 64 bits with a sign: {text}")
+    return value
+
+
+def _place(thread: str | None, name: str) -> str:
+    return f"{thread}:{name.upper()}" if thread is not None else name
+
+
+def _shown(text: str, file: str) -> tuple[str, ...]:
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(";"))):
+        match = re.fullmatch(r"(?:P?(\d+):)?\[?(\w+)\]?", item)
+        if not match:
+            raise LitmusError(f"{file}: cannot read in locations: {item}")
+        found.append(_place(match[1], match[2]))
+    return tuple(found)
 
 
 def _initial(text: str, file: str) -> dict[str, int]:
     found = {}
     for item in filter(None, (part.strip() for part in re.split(r"[;\n]", text))):
-        match = re.fullmatch(r"(?:int\s+)?(?:P?(\d+):)?\[?(\w+)\]?\s*=\s*(-?\d+)", item)
+        match = re.fullmatch(rf"(?:int\s+)?(?:P?(\d+):)?\[?(\w+)\]?\s*=\s*({NUMBER})", item)
         if not match:
             raise LitmusError(f"{file}: cannot read the initial value: {item}")
-        found[f"{match[1]}:{match[2].upper()}" if match[1] is not None else match[2]] = int(match[3])
+        found[_place(match[1], match[2])] = _number(match[3], file)
     return found
 
 
@@ -100,70 +146,84 @@ def _instruction(text: str, file: str) -> tuple:
     operands = [o.strip() for o in match[3].split(",")] if match[3] else []
     made = []
     for operand in operands:
-        constant = re.fullmatch(r"\$?(-?\d+)", operand)
+        constant = re.fullmatch(rf"\$?({NUMBER})", operand)
         word = re.fullmatch(r"\[(\w+)\]", operand)
         if constant:
-            made.append(int(constant[1]))
+            made.append(_number(constant[1], file))
         elif word:
             made.append(f"[{word[1]}]")
         elif re.fullmatch(r"[A-Za-z]\w*", operand):
             made.append(operand.upper())
         else:
             raise LitmusError(f"{file}: cannot read the operand {operand} of: {text}")
-    kinds = {"MOV": 2, "XCHG": 2, "LOCK XCHG": 2, "LOCK XADD": 2, "LOCK INC": 1, "LOCK DEC": 1, "MFENCE": 0, "SFENCE": 0, "LFENCE": 0}
-    if kinds.get(operation) != len(made):
+    kinds = "".join("c" if isinstance(o, int) else "w" if o.startswith("[") else "r" for o in made)
+    if kinds not in SHAPES.get(operation, ()):
         raise LitmusError(f"{file}: no instruction of this model: {text}")
     return (operation.removeprefix("LOCK "), *made)
 
 
 class _Condition:
-    """P := P \\/ P | P /\\ P | ~P | (P) | location=value | true"""
+    """P := P => P | P \\/ P | P /\\ P | ~P | not P | (P) | location=value | true | false, the loosest first."""
+
+    ATOM = rf"(?:P?(\d+):)?\[?(\w+)\]?\s*=\s*({NUMBER})"
 
     def __init__(self, text: str, file: str):
         self.file = file
-        pattern = r"\\/|/\\|~|\(|\)|true|(?:P?\d+:)?\[?\w+\]?\s*=\s*-?\d+"
-        self.tokens = re.findall(pattern, text)
-        left = re.sub(pattern, "", text).strip(" ;\n\t\r")
-        if left and not self.tokens:
-            raise LitmusError(f"{file}: cannot read the condition: {left}")
+        self.tokens = []
+        at, text = 0, text.rstrip(" ;\n\t\r")
+        while at < len(text):
+            token = re.compile(rf"\s+|\\/|/\\|=>|~|\(|\)|(?:not|true|false)\b|{self.ATOM}(?!\w)").match(text, at)
+            if not token:
+                raise LitmusError(f"{file}: cannot read the condition: {' '.join(text[at:].split())[:60]}")
+            at = token.end()
+            if token[0].strip():
+                self.tokens.append(token[0])
 
     def read(self) -> tuple:
-        condition = self._or()
-        if self.tokens and self.tokens[0] not in (")",):
+        condition = self._implies()
+        if self.tokens:
             raise LitmusError(f"{self.file}: the condition goes on after its end: {self.tokens[0]}")
         return condition
 
+    def _taken(self, *words: str) -> bool:
+        """Whether the next token is one of these; then it is gone."""
+        return bool(self.tokens) and self.tokens[0] in words and bool(self.tokens.pop(0))
+
+    def _implies(self):
+        left = self._or()
+        return ("or", ("not", left), self._implies()) if self._taken("=>") else left
+
     def _or(self):
         left = self._and()
-        while self.tokens and self.tokens[0] == "\\/":
-            self.tokens.pop(0)
+        while self._taken("\\/"):
             left = ("or", left, self._and())
         return left
 
     def _and(self):
         left = self._atom()
-        while self.tokens and self.tokens[0] == "/\\":
-            self.tokens.pop(0)
+        while self._taken("/\\"):
             left = ("and", left, self._atom())
         return left
 
     def _atom(self):
         if not self.tokens:
             raise LitmusError(f"{self.file}: the condition ends too early")
-        token = self.tokens.pop(0)
-        if token == "~":
+        if self._taken("~", "not"):
             return ("not", self._atom())
-        if token == "true":
+        if self._taken("true"):
             return ("true",)
-        if token == "(":
-            inner = self._or()
-            if not self.tokens or self.tokens.pop(0) != ")":
+        if self._taken("false"):
+            return ("not", ("true",))
+        if self._taken("("):
+            inner = self._implies()
+            if not self._taken(")"):
                 raise LitmusError(f"{self.file}: a parenthesis of the condition is not closed")
             return inner
-        match = re.fullmatch(r"(?:P?(\d+):)?\[?(\w+)\]?\s*=\s*(-?\d+)", token)
+        match = re.fullmatch(self.ATOM, self.tokens[0])
         if not match:
-            raise LitmusError(f"{self.file}: cannot read in the condition: {token}")
-        return ("is", f"{match[1]}:{match[2].upper()}" if match[1] is not None else match[2], int(match[3]))
+            raise LitmusError(f"{self.file}: cannot read in the condition: {self.tokens[0]}")
+        self.tokens.pop(0)
+        return ("is", _place(match[1], match[2]), _number(match[3], self.file))
 
 
 def _names(condition: tuple):
