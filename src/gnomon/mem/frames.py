@@ -181,6 +181,15 @@ def frame_is_zero(m, pfn):
 
 
 @kernel
+def frames_are_equal(m, pfn, other):
+    """1 if frames `pfn` and `other` hold the same words."""
+    for i in range(PAGE_WORDS):
+        if read_once(m, (pfn << PAGE_WORDS_SHIFT) + i) != read_once(m, (other << PAGE_WORDS_SHIFT) + i):
+            return 0
+    return 1
+
+
+@kernel
 def frame_free(m, pfn):
     """Give frame `pfn` back; also one of a run. Returns 0, or -1 (counted, nothing changed) if it is not handed out."""
     if pfn <= 0 or pfn >= read_once(m, FRAMES_AT + POOL.total):

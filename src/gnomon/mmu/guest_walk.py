@@ -23,7 +23,8 @@ from gnomon.mmu.leaf import link_child, note_use, repair_middle
 from gnomon.mmu.region import region_of
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_TABLE, rmap_walk
 from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, child_page, make_role, sp_alloc, sp_find
-from gnomon.mmu.slot import mark_dirty, slot_index
+from gnomon.mmu.share import unshare
+from gnomon.mmu.slot import mark_dirty, sharer_after, slot_index
 from gnomon.mmu.slow_fault import map_below
 from gnomon.mmu.spte import ACCESSED, DIRTY, EXECUTABLE, LARGE, PRESENT, READABLE, spte_table
 from gnomon.mmu.sync_page import sync_for_use, sync_gfn
@@ -117,6 +118,10 @@ def guest_fault(m, vm, v, va, wanted, regime):
             return GUEST_NO_MEMORY
         if pfn == HOST_RETRY:
             return GUEST_RETRY
+        if sharer_after(m, vm, table):  # tracked by now, so never shared again; A and D are set in it (share.py)
+            pfn = unshare(m, vm, t, table)
+            if pfn == 0:
+                return GUEST_NO_MEMORY
         entry = table_index(va, level)
         pte_at = (pfn << 12) + entry * 8
         pte = load64(m, pte_at)

@@ -12,7 +12,8 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once
 from gnomon.lang.guest_memory import load8, load64
 from gnomon.mmu.host_page import host_lock
-from gnomon.mmu.slot import backing, backing_fault, mark_dirty, slot_index
+from gnomon.mmu.share import own_page
+from gnomon.mmu.slot import backing, mark_dirty, slot_index
 from gnomon.mmu.track import zap_entries
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_unlock
@@ -45,7 +46,7 @@ def host_store_begin(m, vm, t, gpa):
     if index < 0:
         return -1
     host_lock(m, vm, index)
-    pfn = backing_fault(m, vm, t, index)
+    pfn = own_page(m, vm, t, index)
     if pfn == 0:
         spin_unlock(m, vm + VM.mmu_lock)
         return -1

@@ -16,7 +16,7 @@ Context    host_lookup before mmu_lock; host_lock takes it; host_wait and host_f
 from __future__ import annotations
 
 from gnomon.lang import kernel
-from gnomon.lang.atomics import load_acquire, read_once, write_once
+from gnomon.lang.atomics import load_acquire, read_once, store_release, write_once
 from gnomon.mmu.slot import backing_fault
 from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm_words import VM
@@ -28,7 +28,7 @@ HOST_RETRY = -1
 @kernel
 def host_lookup(m, vm, v, t, index):
     """Look the frame of page `index` up for a fault, before mmu_lock. Returns its pfn, 0 when the pool is exhausted."""
-    # the sequence first, and acquire: forbids "sequence as it was after an invalidation, frame as it was before" (invalidate_finish)
+    # the sequence first, and acquire: forbids "sequence as it was after an invalidation, frame as it was before" (frames_changed)
     write_once(m, v + VCPU.fault_seq, load_acquire(m, vm + VM.invalidate_seq))
     pfn = backing_fault(m, vm, t, index)
     write_once(m, v + VCPU.fault_pfn, pfn)
@@ -55,6 +55,13 @@ def is_fault_stale(m, vm, v, index):
     if is_invalidating(m, vm, index):
         return 1
     return int(read_once(m, v + VCPU.fault_pfn) != 0 and read_once(m, v + VCPU.fault_seq) != read_once(m, vm + VM.invalidate_seq))
+
+
+@kernel
+def frames_changed(m, vm):
+    """The frames of some pages are others by now: faults that looked theirs up before try again. Under mmu_lock."""
+    # release, pairs with the acquire of host_lookup(): who sees the new sequence looks up the new frame
+    return store_release(m, vm + VM.invalidate_seq, read_once(m, vm + VM.invalidate_seq) + 1)
 
 
 @kernel

@@ -21,8 +21,10 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, store_release, write_once
 from gnomon.lang.guest_memory import copy_page
-from gnomon.mem.frames import frame_alloc, frame_free, frame_is_zero
+from gnomon.mem.frames import frame_alloc, frame_is_zero
+from gnomon.mmu.host_page import frames_changed
 from gnomon.mmu.region import region_of
+from gnomon.mmu.sharers import give_up
 from gnomon.mmu.slot import back_page, backing, mark_dirty
 from gnomon.mmu.spte import WRITABLE
 from gnomon.mmu.track import zap_guest_table
@@ -66,8 +68,7 @@ def invalidate_start(m, vm, t, first, end):
 def invalidate_finish(m, vm):
     """The frames are changed: faults may map the pages again."""
     spin_lock(m, vm + VM.mmu_lock)
-    # release, pairs with the acquire of host_lookup(): who sees the new sequence looks up the new frame
-    store_release(m, vm + VM.invalidate_seq, read_once(m, vm + VM.invalidate_seq) + 1)
+    frames_changed(m, vm)
     write_once(m, vm + VM.invalidating, 0)
     return spin_unlock(m, vm + VM.mmu_lock)
 
@@ -81,7 +82,7 @@ def move_page(m, vm, t, index, old):
     copy_page(m, new << 12, old << 12)
     spin_lock(m, vm + VM.mmu_lock)
     back_page(m, vm, index, new)
-    frame_free(m, old)  # under the lock: who reads the page under it, as a walk of guest tables does, finds a frame that is the page's
+    give_up(m, vm, index, old)  # under the lock: who reads the page under it, as a walk of guest tables does, finds a frame of the page's
     spin_unlock(m, vm + VM.mmu_lock)
     return 1
 
@@ -97,9 +98,9 @@ def take_page(m, vm, t, index, old, discard):
     store_release(m, read_once(m, vm + VM.backing) + index, 0)
     if discard:
         mark_dirty(m, vm, 0, index)  # after the change: a copy made before it is followed by another
-    frame_free(m, old)
+    freed = give_up(m, vm, index, old)
     spin_unlock(m, vm + VM.mmu_lock)
-    return 1
+    return freed
 
 
 @kernel(entry=True)

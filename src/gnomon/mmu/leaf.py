@@ -15,7 +15,8 @@ from gnomon.mmu.fast_fault import make_writable
 from gnomon.mmu.host_page import HOST_RETRY, host_pfn
 from gnomon.mmu.rmap import page_rmap_add, rmap_add
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
-from gnomon.mmu.slot import mark_dirty
+from gnomon.mmu.share import shared_access, unshare
+from gnomon.mmu.slot import mark_dirty, sharer_after
 from gnomon.mmu.spte import (
     EXECUTABLE,
     MMU_WRITABLE,
@@ -53,6 +54,13 @@ def set_leaf(m, vm, v, t, at, index, access, wanted):
         return LEAF_NO_MEMORY
     if pfn == HOST_RETRY:
         return LEAF_RETRY
+    if sharer_after(m, vm, index):
+        if wanted == TLB_WRITE:
+            pfn = unshare(m, vm, t, index)
+            if pfn == 0:
+                return LEAF_NO_MEMORY
+        else:
+            access = shared_access(access)
     tracked = read_once(m, read_once(m, vm + VM.tracked) + index)
     design = read_once(m, vm + VM.design)
     if design & TABLES == TABLES_UNTRACKED:

@@ -1,7 +1,7 @@
 """region: 2 MiB of guest RAM, aligned, that one large spte can map. Counterpart in Linux: struct kvm_lpage_info.
 
 Owns       VM.region_rmap[r]      rmap head of the large sptes of region r: one word per gfn and level, as in Linux
-           VM.region_tracked[r]   shadow pages that shadow a page of it as a guest table
+           VM.region_tracked[r]   shadow pages that shadow a page of it as a guest table, and pages of it that share a frame (sharers.py)
 Guarantees M1  while a page of a region is write-tracked no large spte maps it: a store to a guest table would go by unseen
            M2  a large spte maps a region whose frames lie in a row, aligned: frame i is page i's
 Context    mmu_lock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gnomon.lang import PAGE_WORDS, kernel
 from gnomon.lang.atomics import read_once, write_once
 from gnomon.lang.host import sched_yield
-from gnomon.mem.frames import frame_free, run_alloc_n
+from gnomon.mem.frames import run_alloc_n
 from gnomon.mem.pool import PAGE_WORDS_SHIFT
 from gnomon.mem.slab import CACHE_DESC, slab_free
 from gnomon.mmu.bitmap import bitmap_size, summary_words, whole_lines, words_of
@@ -13,6 +13,7 @@ from gnomon.mmu.context import reset_context
 from gnomon.mmu.region import region_count
 from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.rmap import take_spare
+from gnomon.mmu.sharers import give_up
 from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
 from gnomon.mmu.vm_words import HASH_BUCKETS, VM, VM_WORDS
 from gnomon.mmu.zap import zap_all
@@ -35,7 +36,7 @@ def vm_create(m, base_gfn, pages, n_max):
     write_once(m, vm + VM.n_max, n_max)
     backing = static_words(m, pages)
     rmap = static_words(m, pages)
-    tracked = static_words(m, pages)
+    tracked = static_words(m, 2 * pages)
     bitmaps = static_words(m, 2 * bitmap_size(pages))
     buckets = static_words(m, HASH_BUCKETS)
     regions = static_words(m, 2 * region_count(m, vm))
@@ -44,6 +45,7 @@ def vm_create(m, base_gfn, pages, n_max):
     write_once(m, vm + VM.backing, backing)
     write_once(m, vm + VM.rmap, rmap)
     write_once(m, vm + VM.tracked, tracked)
+    write_once(m, vm + VM.shared, tracked + pages)
     write_once(m, vm + VM.dirty, bitmaps)
     write_once(m, vm + VM.snapshot, bitmaps + bitmap_size(pages))
     if summary_words(words_of(pages)):
@@ -87,6 +89,6 @@ def vm_clear(m, vm, t):
     for index in range(read_once(m, vm + VM.pages)):
         at = read_once(m, vm + VM.backing) + index
         if read_once(m, at):
-            frame_free(m, read_once(m, at))
+            give_up(m, vm, index, read_once(m, at))
             write_once(m, at, 0)
     return 0

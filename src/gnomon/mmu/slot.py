@@ -7,6 +7,7 @@ gfn, and none of machines that share a pool).
 Context    anywhere; backing_fault takes VM.backing_lock, which may be taken under mmu_lock
 Guarantees G1  a backing word changes from 0 to a pfn whose frame is zero, once, under VM.backing_lock; any other change is an
                invalidation's (invalidate.py). The frame's word is set before and names its machine and index as long as it is behind a page
+               (or share.py's, where pages come to lie behind one frame and apart again: its word names one of them)
            G2  who reads a frame through its backing word does so under mmu_lock; who writes it, with no invalidation of the page in
                progress besides; or as VM.mover, or through an spte: anything else may find the frame gone (host_page.py)
 """
@@ -43,9 +44,21 @@ def backing(m, vm, index):
 
 
 @kernel
+def sharer_after(m, vm, index):
+    """1 + the next page behind the frame of page `index`, 0 if the frame is its own (sharers.py). Under mmu_lock."""
+    return read_once(m, read_once(m, vm + VM.shared) + index)
+
+
+@kernel
+def name_frame(m, vm, index, pfn):
+    """Make the word of frame `pfn` name this machine and page `index`."""
+    return frame_set_word(m, pfn, frame_owner(FRAME_GUEST, ((vm >> PAGE_WORDS_SHIFT) << INDEX_BITS) | index))
+
+
+@kernel
 def back_page(m, vm, index, pfn):
     """Put the frame `pfn`, whose content is the page's, behind page `index`."""
-    frame_set_word(m, pfn, frame_owner(FRAME_GUEST, ((vm >> PAGE_WORDS_SHIFT) << INDEX_BITS) | index))
+    name_frame(m, vm, index, pfn)
     store_release(m, read_once(m, vm + VM.backing) + index, pfn)
     return pfn
 
@@ -90,7 +103,7 @@ def first_touch(m, vm, t, index):
 
 @kernel
 def index_of_frame(m, pfn):
-    """Index of the guest page behind which frame `pfn` lies."""
+    """Index of the guest page that the word of frame `pfn` names: the one behind which it lies, or one of them."""
     return frame_payload(frame_word(m, pfn)) & INDEX_MASK
 
 

@@ -14,7 +14,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.mmu.host_page import host_wait, is_invalidating
 from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, hash_head
-from gnomon.mmu.slot import backing, index_of_frame, mark_dirty, slot_index
+from gnomon.mmu.slot import backing, index_of_frame, mark_dirty, sharer_after, slot_index
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import commit_zap, prepare_zap, zap_spte
@@ -28,14 +28,14 @@ PTE_SHIFT = 3
 def tracked_begin(m, v):
     """Leave guest mode and take mmu_lock for a store to VCPU.fault_gpa. Returns the byte offset of its target in the arena.
 
-    Returns -1, in guest mode and without the lock, if the host is changing the page's frame or has taken it: try again."""
+    Returns -1, in guest mode and without the lock, if the host is changing the page's frame, has taken or shared it: try again."""
     guest_exit(m, v)
     vm = read_once(m, v + VCPU.vm)
     gpa = read_once(m, v + VCPU.fault_gpa)
     index = slot_index(m, vm, gpa)
     spin_lock(m, vm + VM.mmu_lock)
     pfn = backing(m, vm, index)
-    if pfn == 0 or is_invalidating(m, vm, index):
+    if pfn == 0 or is_invalidating(m, vm, index) or sharer_after(m, vm, index):
         spin_unlock(m, vm + VM.mmu_lock)
         host_wait(m, vm)
         guest_enter(m, v)

@@ -31,8 +31,9 @@ VM = record(
     ring_seen=1,  # what that was when the bitmap was last harvested
     rmap=1,  # word ref: rmap head of each page
     tracked=1,  # word ref: number of shadow pages that shadow this page as a guest table
+    shared=1,  # word ref: 1 + the next page behind the same frame, 0 = the frame of this page is its own (sharers.py)
     region_rmap=1,  # word ref: rmap head of the large sptes of each region (region.py)
-    region_tracked=1,  # word ref: number of shadow pages that shadow a page of this region as a guest table: no large spte
+    region_tracked=1,  # word ref: shadow pages that shadow a page of this region as a guest table + its shared pages: no large spte
     dirty=1,  # word ref: bitmap of pages written since they were harvested
     dirty_lines=1,  # word ref: its summary, a bit for 8 words that may have a set bit; 0 = the bitmap is one word (bitmap.py)
     snapshot=1,  # word ref: bitmap of pages taken by a harvest that is not committed yet
@@ -73,6 +74,10 @@ VM = record(
     failed_allocations=1,
     moved=1,  # pages moved to another frame
     taken_back=1,  # frames taken back from pages
+    shared_pages=1,  # pages that lie behind a frame with others now
+    shared_frames=1,  # … frames that several pages lie behind
+    merged=1,  # pages that came to share a frame, ever
+    unshared=1,  # … that got a frame of their own again because they were to be stored to
     large_sptes=1,  # large sptes that are present now
     large_maps=1,  # … that were ever made
     splits=1,  # … that became tables of small ones, for the dirty log

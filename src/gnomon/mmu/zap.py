@@ -16,7 +16,7 @@ from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once, xchg
 from gnomon.mem.shrinker import shrink_all
 from gnomon.mmu.design import RECLAIM, RECLAIM_THROTTLED, ZAP_FREE_AT_ONCE
-from gnomon.mmu.region import leaf_rmap, region_of
+from gnomon.mmu.region import region_of
 from gnomon.mmu.release import release_page
 from gnomon.mmu.rmap import DESC, RMAP_LOCKED, page_rmap_remove, rmap_remove
 from gnomon.mmu.shadow_page import (
@@ -29,6 +29,7 @@ from gnomon.mmu.shadow_page import (
     hash_remove,
     role_level,
 )
+from gnomon.mmu.sharers import spte_rmap
 from gnomon.mmu.spte import LARGE, LEVEL_MASK, LEVEL_SHIFT, PRESENT, spte_table
 from gnomon.mmu.unsync import forget_unsync, unmark_link
 from gnomon.mmu.vcpu import REQ_FLUSH, REQ_ROOTS, flush_remote_tlbs, request_all
@@ -56,7 +57,7 @@ def zap_spte(m, vm, t, at):
         return 0
     if spte & LARGE or spte_level(m, at, spte) == 1:
         fetch_add(m, vm + VM.tlbs_dirty, 1)  # before the rmap entry goes: who finds no entry finds this count (Z3)
-        page_rmap_remove(m, vm, t, leaf_rmap(m, vm, spte), at)
+        page_rmap_remove(m, vm, t, spte_rmap(m, vm, at, spte), at)
         if spte & LARGE:
             fetch_add(m, vm + VM.large_sptes, -1)
             fetch_add(m, vm + VM.big_zaps, 1)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, write_once
 from gnomon.mem.frames import frame_is_zero
-from gnomon.mmu.slot import backing, backing_fault, mark_dirty
+from gnomon.mmu.share import forget_share, own_page
+from gnomon.mmu.slot import backing, mark_dirty
 from gnomon.mmu.track import zap_guest_table
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
@@ -43,7 +44,7 @@ def back_pages(m, vm, t, stage, count):
     done = 0
     while done < count:
         index = read_once(m, stage + done)
-        pfn = backing_fault(m, vm, t, index)
+        pfn = own_page(m, vm, t, index)
         if pfn == 0:
             break
         zap_guest_table(m, vm, t, index)
@@ -56,12 +57,14 @@ def back_pages(m, vm, t, stage, count):
 
 @kernel(entry=True)
 def back_only(m, vm, t, stage, count):
-    """As back_pages, for pages that shall become zero: a page that has no frame gets none. The answer word is its pfn or 0."""
+    """As back_pages, for pages that shall become zero: one that has no frame of its own gets none. The answer word is its pfn or 0."""
     spin_lock(m, vm + VM.mmu_lock)
     for i in range(count):
         index = read_once(m, stage + i)
         pfn = backing(m, vm, index)
         if pfn:
+            if forget_share(m, vm, t, index):
+                pfn = 0
             zap_guest_table(m, vm, t, index)
             mark_dirty(m, vm, 0, index)
         write_once(m, stage + BATCH + i, pfn)

@@ -26,6 +26,7 @@ from gnomon.check.scenarios import (
     rmap,
     rmap_lock,
     rounds,
+    share,
     slab,
     sleep,
     summary,
@@ -37,7 +38,7 @@ from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
     *(locks, rcu, slab, refine, pressure, rmap, rmap_lock, handshake, harvest, megapages, zapping, rounds, guest_tables, moved_frames),
-    *(sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, age, log_modes, dirty_ring, summary, unsync),
+    *(sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, share, age, log_modes, dirty_ring, summary, unsync),
     tutorial,
 )
 

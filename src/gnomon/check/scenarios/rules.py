@@ -60,6 +60,7 @@ RULES = (
         "no spte for a frame whose invalidation began after the look at it",
         "invalidate/move:no-progress",
         "invalidate/move:sequence-last",
+        "share/reader:no-sequence",
     ),
     rule("I-14", "unsync is visible before the spte is writable", "unsync/store-and-fence:writable-first"),
     rule("I-15", "shadowing a table and storing to it: one sees the other", "mmu/track-table:untracked", "mmu/device-store:no-lock"),
