@@ -39,7 +39,6 @@ FIELDS = (
     "address",  # of the last access
     "value",  # its result, or the value stored
     "bytes",  # of the last access to a part of a word: a bit each
-    "torn",  # 1 when what a thread sees of a word lies partly in its buffer, partly in memory
     "time",  # the time of a futex_wait(): 0 never comes, 1 may come and nothing counts on it, 2 comes for certain
     "timed",  # 1 when the last step was the end of a time that nothing counts on
     "fanout",  # choices of the last `choose`

@@ -39,10 +39,7 @@ class _Emitter:
     def _head(self) -> None:
         out = self.lines.append
         out("define i64 @step(ptr %C, i64 %thread) {")
-        out("  %blocks = call ptr @pointer_blocks(ptr %C)")
-        out("  %stride = call i64 @field_stride(ptr %C)")
-        out("  %row = mul i64 %thread, %stride")
-        out("  %R = getelementptr i64, ptr %blocks, i64 %row")
+        out("  %R = call ptr @block_of(ptr %C, i64 %thread)")
         out("  %cap = call i64 @field_buffer(ptr %C)")
         out("  %cap2 = shl i64 %cap, 1")
         out("  %first = add i64 %cap2, 4")
@@ -153,8 +150,10 @@ class _Emitter:
         args = ", ".join(f"i64 {self._read(function, a)}" for a in op.args)
         thread = "ptr %C, ptr %R, i64 %thread"
         match op.kind:
-            case "read" | "read_part":
-                call = f"@do_{op.kind}({thread}, {args})"
+            case "read":
+                call = f"@do_read({thread}, {args}, i64 0)"
+            case "read_part":
+                call = f"@do_read({thread}, {args})"
             case "write":
                 call = f"@do_write({thread}, {args.replace(', ', ', i64 0, ')})"
             case "write_part":

@@ -1,25 +1,23 @@
-"""runtime_futex: sleeping and waking, as LLVM text.
+"""futex: sleeping and waking, as LLVM text.
 
 futex_wait() and futex_wake() are system calls with a full barrier: both wait until the store buffer is empty. Looking at the word and
 falling asleep is one step, as the kernel's bucket lock makes it; so is a wake. Who of several sleepers a wake of one wakes is a choice.
 Both are steps of their own, never merged: a queue of sleepers is something that others can tell.
 """
 
-FUTEX = r"""
+from gnomon.check.context import ASLEEP, ASLEEP_SHIFT, WOKEN
+from gnomon.check.runtime.text import again, as_own_step, loop, stop_if, when_drained, when_touched
+
+FUTEX = rf"""
 ; 1 asleep, or the buffer is not empty; 6 fell asleep, the pc stays; 0 or 2 goes on: value 0 woken, -1 the word differed or time is up
-define internal i64 @do_futex_wait(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %expected, i64 %timeout) noinline {
-  %peek = call i64 @field_peek(ptr %C)
-  %stop = icmp eq i64 %peek, 1
-  br i1 %stop, label %stopped, label %go
-stopped:
-  ret i64 5
-go:
+define internal i64 @do_futex_wait(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %expected, i64 %timeout) noinline {{
+{as_own_step("go")}
   %awaited = call i64 @word_get(ptr %R, i64 2)
   %entering = icmp eq i64 %awaited, 0
   br i1 %entering, label %begin, label %inside
 inside:
   call void @set_address(ptr %C, i64 %address)
-  %woken = icmp eq i64 %awaited, WOKEN
+  %woken = icmp eq i64 %awaited, {WOKEN}
   br i1 %woken, label %resume, label %asleep
 resume:
   call void @word_set(ptr %R, i64 2, i64 0)
@@ -27,27 +25,16 @@ resume:
   ret i64 2
 asleep:
   %time = call i64 @field_time(ptr %C)
-  %may = icmp ne i64 %time, 0
-  br i1 %may, label %up, label %blocked
-up:
+  %never = icmp eq i64 %time, 0
+{stop_if("%never", 1, "up")}
   %perhaps = icmp eq i64 %time, 1
   %uncounted = zext i1 %perhaps to i64
   call void @set_timed(ptr %C, i64 %uncounted)
   call void @word_set(ptr %R, i64 2, i64 0)
   br label %awake
-blocked:
-  ret i64 1
 begin:
-  %count = call i64 @word_get(ptr %R, i64 1)
-  %holds = icmp ne i64 %count, 0
-  br i1 %holds, label %blocked, label %look
-look:
-  %status = call i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 1)
-  %bad = icmp ugt i64 %status, 2
-  br i1 %bad, label %out, label %compare
-out:
-  ret i64 %status
-compare:
+{when_drained("look")}
+{when_touched(1, "compare")}
   %v = call i64 @memory_get(ptr %C, i64 %address)
   %difference = xor i64 %v, %expected
   %half = trunc i64 %difference to i32
@@ -56,53 +43,29 @@ compare:
   %stays = or i1 %differs, %no_time
   br i1 %stays, label %awake, label %sleep
 sleep:
-  %on = shl i64 %address, ASLEEP_SHIFT
-  %marked = or i64 %on, ASLEEP
+  %on = shl i64 %address, {ASLEEP_SHIFT}
+  %marked = or i64 %on, {ASLEEP}
   call void @word_set(ptr %R, i64 2, i64 %marked)
   call void @set_value(ptr %C, i64 0)
   ret i64 6
 awake:
   call void @set_value(ptr %C, i64 -1)
   ret i64 0
-}
+}}
 
 ; wakes one sleeper, or with a greater count all of them; the value is how many
-define internal i64 @do_futex_wake(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %most) noinline {
-  %peek = call i64 @field_peek(ptr %C)
-  %stop = icmp eq i64 %peek, 1
-  br i1 %stop, label %stopped, label %go
-stopped:
-  ret i64 5
-go:
-  %count = call i64 @word_get(ptr %R, i64 1)
-  %holds = icmp ne i64 %count, 0
-  br i1 %holds, label %blocked, label %look
-blocked:
-  ret i64 1
-look:
-  %status = call i64 @touch(ptr %C, ptr %R, i64 %thread, i64 %address, i64 1)
-  %bad = icmp ugt i64 %status, 2
-  br i1 %bad, label %out, label %begin
-out:
-  ret i64 %status
-begin:
-  %on = shl i64 %address, ASLEEP_SHIFT
-  %marked = or i64 %on, ASLEEP
+define internal i64 @do_futex_wake(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %most) noinline {{
+{as_own_step("go")}
+{when_drained("look")}
+{when_touched(1, "begin")}
+  %on = shl i64 %address, {ASLEEP_SHIFT}
+  %marked = or i64 %on, {ASLEEP}
   %one = icmp eq i64 %most, 1
   %chosen = call i64 @field_choice(ptr %C)
   %threads = call i64 @field_threads(ptr %C)
-  %blocks = call ptr @pointer_blocks(ptr %C)
-  %stride = call i64 @field_stride(ptr %C)
-  br label %each
-each:
-  %t = phi i64 [ 0, %begin ], [ %t1, %next ]
-  %found = phi i64 [ 0, %begin ], [ %found1, %next ]
-  %more = icmp slt i64 %t, %threads
-  br i1 %more, label %judge, label %end
-judge:
-  %row = mul i64 %t, %stride
-  %at = add i64 %row, 2
-  %awaited = call i64 @word_get(ptr %blocks, i64 %at)
+{loop("t", "%threads", "begin", "end", found=(0, "%found1"))}
+  %T = call ptr @block_of(ptr %C, i64 %t)
+  %awaited = call i64 @word_get(ptr %T, i64 2)
   %sleeps = icmp eq i64 %awaited, %marked
   %mine = icmp eq i64 %found, %chosen
   %all = xor i1 %one, true
@@ -110,13 +73,12 @@ judge:
   %hit = and i1 %sleeps, %wanted
   br i1 %hit, label %wake, label %next
 wake:
-  call void @word_set(ptr %blocks, i64 %at, i64 WOKEN)
+  call void @word_set(ptr %T, i64 2, i64 {WOKEN})
   br label %next
 next:
   %counted = zext i1 %sleeps to i64
   %found1 = add i64 %found, %counted
-  %t1 = add i64 %t, 1
-  br label %each
+{again("t")}
 end:
   %none = icmp eq i64 %found, 0
   %ways = select i1 %one, i64 %found, i64 1
@@ -126,5 +88,5 @@ end:
   %woken = select i1 %one, i64 %lone, i64 %found
   call void @set_value(ptr %C, i64 %woken)
   ret i64 0
-}
+}}
 """
