@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,6 +131,22 @@ class Machine:
         self.map[address], self.address_of[slot] = slot, address
         self.memory[slot] = self.origin[slot] = self.initial[address]
         self["slots"] = slot + 1
+
+    def number_lock(self, address: int) -> None:
+        """Give a lock the next bit, unless it has one."""
+        locks = self["locks"]
+        if address not in self.lock_words[:locks]:
+            self.lock_words[locks] = address
+            self["locks"] = locks + 1
+
+    def narrow(self, remains: Iterable[tuple[object, np.ndarray]]) -> bool:
+        """Leave every word those of its candidate locks that all of `remains`, (which words, their locksets), leave it.
+
+        Returns whether a word has lost its last one: whoever took it for guarded, and so invisible, in the level before was wrong."""
+        guarded = self.guard != 0
+        for which, locksets in remains:
+            self.guard[which] &= locksets
+        return bool((guarded & (self.guard == 0)).any())
 
     def widen(self) -> None:
         """Room for twice as many slots."""

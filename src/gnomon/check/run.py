@@ -237,15 +237,10 @@ class Run:
         """All rest between levels: what each of them saw of locksets and futures is known to all from here on."""
         self.broken |= any(w.field("broken") for w in self.workers)
         if any(w.context[AT["narrows"]] for w in self.workers):
-            guard = self.machine.guard
-            left = guard.copy()
+            self.broken |= self.machine.narrow((slice(None), worker.narrowed) for worker in self.workers)
             for worker in self.workers:
-                left &= worker.narrowed
+                worker.narrowed[:] = self.machine.guard
                 worker.context[AT["narrows"]] = 0
-            self.broken |= bool(((left == 0) & (guard != 0)).any())
-            guard[:] = left
-            for worker in self.workers:
-                worker.narrowed[:] = left
         if any(w["noted"] for w in self.workers):
             for worker in self.workers:
                 self.unforeseen |= self.futures.gather(worker.space.noted, worker.space.looked)
@@ -269,9 +264,7 @@ class Run:
         machine, wanted = self.machine, worker.field("wanted")
         worker.context[AT["full"]] = 0
         if wanted < 0:
-            if -wanted not in machine.lock_words[: machine["locks"]]:
-                machine.lock_words[machine["locks"]] = -wanted
-                machine["locks"] += 1
+            machine.number_lock(-wanted)
         elif machine.map[wanted] < 0:
             if machine["slots"] == machine["slot_limit"]:
                 old = machine["slot_limit"]

@@ -17,7 +17,7 @@ import numpy as np
 from gnomon.check.compiled import native, octet, pointers, publish, set_octet
 from gnomon.check.record import HEAD, lanes
 from gnomon.check.space import LANES
-from gnomon.check.visited import LINE, S32, enter, rehash
+from gnomon.check.visited import LINE, S32, Table, enter, spread
 from gnomon.lang.arith import ctz, popcount
 
 NOBODY = 0xFFFFFFFF
@@ -192,14 +192,14 @@ class Shard:
 
     def __init__(self, follow: bool):
         self.follow, self.count = follow, 0
-        self.table, self.extra = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+        self.table = self._empty(0)
 
     def restore(self, fingerprints: bytes) -> None:
         """Be a shard that has seen just these, in this order."""
         words = np.frombuffer(fingerprints, np.uint64)
-        self.table, self.count = np.zeros(0, np.uint64), 0
+        self.table, self.count = self._empty(0), 0
         self._room(len(words) // 2)
-        refill(words, self.table.ctypes.data, len(self.table) // 2, self.follow, self.extra)
+        refill(words, self.table.words.ctypes.data, self._capacity, self.follow, self.table.numbers)
         self.count = len(words) // 2
 
     def enter(self, parcels: list[Parcel], slots: list[int], blocks: int) -> Fresh:
@@ -215,26 +215,31 @@ class Shard:
         for parcel, records in zip(parcels, opened, strict=True):
             origins = _unpacked(parcel.origins)
             self.count, tail, new = admit(
-                records, len(records), origins, self.table.ctypes.data, len(self.table) // 2, self.follow, self.extra, self.count,
-                frontier, tail, fingerprints, whence, new, numbers, known,
+                records, len(records), origins, self.table.words.ctypes.data, self._capacity, self.follow, self.table.numbers,
+                self.count, frontier, tail, fingerprints, whence, new, numbers, known,
             )  # fmt: skip
             known += parcel.count
         return Fresh(frontier[:tail].copy(), tail, first, fingerprints[: 2 * new].copy(), whence[:new].copy(), numbers)
 
+    def _empty(self, capacity: int) -> Table:
+        return Table(np.zeros(2 * capacity, np.uint64), np.zeros(capacity if self.follow else 0, np.uint32))
+
+    @property
+    def _capacity(self) -> int:
+        return len(self.table.words) // 2
+
     def _room(self, more: int) -> None:
         """Make the table large enough for so many states more."""
-        old = len(self.table) // 2
-        if (self.count + more) * 100 <= old * FULL:
+        if (self.count + more) * 100 <= self._capacity * FULL:
             return
-        capacity = max(1024, (self.count + more) * 150 // FULL) & -LINE
-        table, extra = np.zeros(2 * capacity, np.uint64), np.zeros(capacity if self.follow else 0, np.uint32)
-        if self.count:
-            rehash(self.table, table, capacity, self.extra, extra)
-        self.table, self.extra = table, extra
+        old, self.table = self.table, self._empty(max(1024, (self.count + more) * 150 // FULL) & -LINE)
+        for before, now in zip(old, self.table, strict=True):
+            now[: len(before)] = before
+        spread(self.table, len(old.words) // 2)
 
     @property
     def bytes(self) -> int:
-        return self.table.nbytes + self.extra.nbytes
+        return sum(array.nbytes for array in self.table)
 
 
 def _open(parcel: Parcel, slots: list[int], blocks: int) -> np.ndarray:

@@ -84,23 +84,6 @@ def enter(table_at, capacity, first, second):
 
 
 @native
-def rehash(old, table, capacity, old_extra, extra):
-    """Move every entry of `old` into the empty `table`, alone; `extra` (may be empty) goes along."""
-    for i in range(len(old) // 2):
-        a, b = old[2 * i], old[2 * i + 1]
-        if a != ZERO:
-            at = place(capacity, a)
-            while table[2 * at] != ZERO:
-                at += 1
-                if at == capacity:
-                    at = 0
-            table[2 * at] = a
-            table[2 * at + 1] = b
-            if len(extra):
-                extra[at] = old_extra[i]
-
-
-@native
 def _spread(table, end, capacity, aside, kept):
     """Move the entries before `end` to where they belong in a table of `capacity` entries, alone, the last one first.
 
@@ -150,6 +133,17 @@ class Table(NamedTuple):
     numbers: np.ndarray
 
 
+def spread(table: Table, entries: int) -> None:
+    """Move the first `entries` of a table, which was no larger, to where they belong in all of it, while nobody enters any."""
+    capacity = len(table.words) // 2
+    aside = np.zeros(3 * 1024, np.uint64)
+    left, kept = _spread(table, entries, capacity, aside, 0)
+    while left:
+        aside = np.concatenate([aside, np.zeros_like(aside)])
+        left, kept = _spread(table, left, capacity, aside, kept)
+    _bring_back(table, capacity, aside, kept)
+
+
 class Visited:
     """The memory of the table: address space for as much as it may ever need, of which only what is in use costs anything."""
 
@@ -178,12 +172,7 @@ class Visited:
         if 2 * self.capacity > len(self._words):
             self.capacity = old
             raise MemoryError
-        aside = np.zeros(3 * 1024, np.uint64)
-        left, kept = _spread(self.table, old, self.capacity, aside, 0)
-        while left:
-            aside = np.concatenate([aside, np.zeros_like(aside)])
-            left, kept = _spread(self.table, left, self.capacity, aside, kept)
-        _bring_back(self.table, self.capacity, aside, kept)
+        spread(self.table, old)
 
 
 def _reserve(size: int) -> np.ndarray:

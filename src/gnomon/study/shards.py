@@ -180,7 +180,7 @@ class ShardedRun:
 
     def _gather(self, answers: list[Expanded]) -> None:
         """Put together what the portions of a level found and learned."""
-        assumed, known = self.machine.guard.copy(), len(self.ways)
+        known = len(self.ways)
         for expanded in answers:
             for name in self.counts:
                 self.counts[name] += getattr(expanded, name)
@@ -194,8 +194,7 @@ class ShardedRun:
                 self.loose.append(expanded.edges)
         if self.unforeseen or len(self.ways) > known:
             self.unforeseen |= self.futures.carry_back([np.array(sorted(self.ways), np.int64).reshape(-1)])
-        # a word that no lock guards is visible: whoever took it for guarded, as it was when the level began, was wrong
-        self.broken |= bool(((assumed != 0) & (self.machine.guard == 0)).any())
+        self.broken |= self.machine.narrow((done.learned.guarded, done.learned.guards) for done in answers)
 
     def _absorb(self, learned: Learned) -> None:
         machine, futures = self.machine, self.futures
@@ -205,7 +204,6 @@ class ShardedRun:
                     machine.widen()
                 machine.allocate(address)
         machine.significant[list(learned.significant)] = -1
-        machine.guard[learned.guarded] &= learned.guards
         for known, noted in ((futures.learned, learned.learned), (futures.watched, learned.watched)):
             self.unforeseen |= noted is not None and bool(gather(known, noted))
         self.ways.update(map(tuple, learned.ways.reshape(-1, 2).tolist()))
@@ -227,10 +225,7 @@ class ShardedRun:
 
     def _number(self, lock: int) -> Assumed:
         """A lock gets the next number. Returns what to go by now."""
-        machine = self.machine
-        if lock not in machine.lock_words[: machine["locks"]]:
-            machine.lock_words[machine["locks"]] = lock
-            machine["locks"] += 1
+        self.machine.number_lock(lock)
         return self._assumed()
 
     def _tie(self, numbers: dict[int, np.ndarray]) -> None:
