@@ -1,6 +1,7 @@
 """Do check, claims, replay and litmus print what they found and leave with the right code?"""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from gnomon.check.claims import CLAIMS, names, settle
 from gnomon.check.litmus.hardware import run_on_hardware
 from gnomon.check.litmus.parse import parse
 from gnomon.cli.check_commands import check, litmus
+from gnomon.cli.main import command
 from gnomon.cli.replay import replay
 from gnomon.errors import GnomonError
 
@@ -63,6 +65,9 @@ def test_can_a_bound_be_set(capsys):
         ({"scenario": "tutorial/treiber", "design": "guard=none"}, "no machine in scenario tutorial/treiber"),
         ({"scenario": "mmu/handshake", "settings": ["PAGES=2"]}, "no constant of mmu/handshake named 'PAGES'"),
         ({"scenario": "mmu/handshake", "settings": ["buffer=many"]}, "--set takes NAME=NUMBER, not: buffer=many"),
+        ({"scenario": "mmu/handshake", "settings": ["buffer=0"]}, "buffer is a number from 1 to 1024: 0"),
+        ({"scenario": "mmu/handshake", "settings": ["states=-1"]}, "states is a number from 0, which is no limit: -1"),
+        ({"scenario": "mmu/handshake", "workers": -1}, "workers is a number from 0 to 256: -1"),
     ],
 )
 def test_is_misuse_told_with_a_hint_and_3(arguments, message):
@@ -70,6 +75,54 @@ def test_is_misuse_told_with_a_hint_and_3(arguments, message):
     with pytest.raises(GnomonError, match=message) as told:
         check(scenario, **arguments)
     assert told.value.exit_code == 3
+
+
+OWN = """
+from gnomon.check.scenario import Scenario, call
+from gnomon.lang import kernel
+
+@kernel
+def nothing(m, at):
+    return 0
+
+def divides():
+    return 1 // 0
+
+def half():
+    return Scenario("half").thread("a", call(nothing, 2.5))
+"""
+
+
+@pytest.mark.parametrize("name,says", [("divides", "line 10: ZeroDivisionError: "), ("half", "line 13: TypeError: 'float' object")])
+def test_is_a_mistake_in_a_file_of_ones_own_told_with_its_line(name, says, tmp_path):
+    file = tmp_path / f"own_{name}.py"
+    file.write_text(OWN)
+    with pytest.raises(GnomonError, match=re.escape(f"{name} makes no scenario, {says}")) as told:
+        check(f"{file}:{name}")
+    assert told.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "mmu/handshake", "--model", "arm"],
+        ["check", "mmu/handshake", "--memory", "much"],
+        ["claims", "--bogus"],
+        ["litmus", "--model", "x"],
+        ["replay"],
+    ],
+    ids=" ".join,
+)
+def test_can_a_wrong_option_look_like_a_verdict(words, capsys):
+    """2 is what a search that was stopped leaves with."""
+    assert command(words) == 3
+    assert capsys.readouterr().err.startswith("gnomon: ")
+
+
+def test_is_a_failure_that_is_no_verdict_undecided(monkeypatch, capsys):
+    monkeypatch.setattr("gnomon.cli.check_commands._list", lambda json: 1 / 0)
+    assert command(["check"]) == 2
+    assert "internal error: ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_is_a_damaged_replay_file_misuse(tmp_path):

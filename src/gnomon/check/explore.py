@@ -24,6 +24,8 @@ from gnomon.check.space import BY_DEADLOCK, BY_STEP
 GIB = 1 << 30
 SMALL = 1 << 15
 """Transitions below which a search is done before leaving out alternatives could pay."""
+MODELS = ("sc", "tso")
+MOST_BUFFER, MOST_WORKERS = 1024, 256
 PATIENCE = 2000
 """Transitions after which a search whose assumptions proved wrong begins anew; doubled each time."""
 
@@ -59,7 +61,9 @@ def explore(
     small          transitions after which a search is not small any more
     large          what searches then, with the same arguments and answers as Run
     Ctrl-C ends the search with what it has, labelled `bounded: interrupted`.
+    Raises BoundsError for a model, a buffer or a number of workers that there cannot be.
     """
+    _judge_bounds(model, buffer, workers, max_states, max_seconds)
     compiled = compiled or compile_scenario(scenario)
     plan = _Plan(scenario, compiled, model, buffer if model == "tso" else 0, reduce, partial_order, small, large)
     limits = Limits(memory, max_states, max_seconds, time.monotonic(), workers or len(os.sched_getaffinity(0)))
@@ -79,6 +83,21 @@ def explore(
                 result = plan.shorter(result)
             result.visible, result.reduced, result.seconds = frozenset(plan.visible or ()), reduce, time.monotonic() - limits.began
             return result
+
+
+class BoundsError(ValueError):
+    """A search that cannot be: under another model, or with a store buffer without room, its verdict would be about something else."""
+
+
+def _judge_bounds(model: str, buffer: int, workers: int, max_states: int, max_seconds: float) -> None:
+    if model not in MODELS:
+        raise BoundsError(f"no memory model is named {model!r}: {' or '.join(MODELS)}")
+    for what, value, least, most in (("buffer", buffer, 1, MOST_BUFFER), ("workers", workers, 0, MOST_WORKERS)):
+        if not least <= value <= most:
+            raise BoundsError(f"{what} is a number from {least} to {most}: {value}")
+    for what, value in (("states", max_states), ("seconds", max_seconds)):
+        if value < 0:
+            raise BoundsError(f"{what} is a number from 0, which is no limit: {value}")
 
 
 class _Plan:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 
 from gnomon.check.scenario import Scenario
+from gnomon.errors import GnomonError
 
 DEFAULT = "scenario"
 """The function that a name without one means."""
@@ -26,7 +28,14 @@ def is_own(name: str) -> bool:
 
 def build_own(name: str) -> Scenario:
     """The scenario of `FILE.py` or `FILE.py:FUNCTION`. Raises OwnFileError, and OSError for a file that cannot be read."""
-    made = _function(name)()
+    function = _function(name)
+    try:
+        made = function()
+    except GnomonError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise OwnFileError(f"{name} makes no scenario{_where(error, name)}: {kind}{error}") from error
     if not isinstance(made, Scenario):
         raise OwnFileError(f"{name} does not return a Scenario but a {type(made).__name__}")
     made.name = name
@@ -36,6 +45,13 @@ def build_own(name: str) -> Scenario:
 def about_own(name: str) -> str:
     """The first line of what the function says of itself."""
     return (_function(name).__doc__ or "").strip().partition("\n")[0]
+
+
+def _where(error: Exception, name: str) -> str:
+    """The last line of the user's own file on the way to an error."""
+    file = str(Path(name.partition(":")[0]).resolve())
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def _function(name: str):

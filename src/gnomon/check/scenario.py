@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from operator import index
 
 from gnomon.check.form import MAX_THREADS, Block, End, Function, Op, Program
 from gnomon.check.source import Source, python_function
@@ -28,8 +29,8 @@ class Call:
 
 
 def call(kernel, *args: int, into: int = 0) -> Call:
-    """A call for Scenario.thread()."""
-    return Call(kernel, tuple(int(a) for a in args), into)
+    """A call for Scenario.thread(). Raises TypeError for an argument that is not an integer."""
+    return Call(kernel, tuple(index(a) for a in args), into)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def check(
     if not scenario:
         _list(json)
         return 0
-    from gnomon.check.explore import explore
+    from gnomon.check.explore import BoundsError, explore
     from gnomon.check.render import race_table
     from gnomon.check.schedule import save as save_schedule
     from gnomon.check.timeline import Timeline
@@ -82,6 +82,11 @@ def check(
             result = explore_on_cluster(scheduler, shards, name, numbers, made, model, options)
         else:
             result = explore(made, model, progress=_tell, **options)
+    except BoundsError as error:
+        raise misuse(str(error), "gnomon check --help") from None
+    except MemoryError as error:
+        say.error(GnomonError(f"out of memory before a verdict: {error}", "a scenario of fewer words"))
+        return EXIT["bounded"]
     except ValueError as error:  # a kernel outside the dialect, a call with too few words
         raise misuse(str(error), "docs/lang.md says what a kernel may do") from None
     if sys.stderr.isatty():

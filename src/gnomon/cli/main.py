@@ -2,7 +2,7 @@
 
     0    it worked; for run and receive: the guest's own exit code
     1    it failed           2    asked for wrongly
-    3    a hand-over is in doubt and waits for a decision
+    3    a hand-over is in doubt and waits for a decision        (check, claims, replay and litmus have their own, see VERDICTS)
     130  Ctrl-C, within a second whatever the process is doing        143  SIGTERM
 
 Data goes to stdout, everything else to stderr. An error is `gnomon: what`, an empty line, `hint: what to do`; never a traceback.
@@ -62,6 +62,8 @@ COMMANDS = {
     "study": ("study:study", "Run every combination of a sweep on a cluster, the results in a DuckDB file."),
 }
 """Where each command is, and its line in the overview: imported only when it is called."""
+VERDICTS = ("check", "claims", "replay", "litmus")
+"""What they found is their exit code: 1 is violated and 2 undecided, so what fails without a verdict is 2, and misuse 3."""
 
 for n, (word, (place, line)) in enumerate(COMMANDS.items()):
     app.command(f"gnomon.cli.{place}", name=word, help=line, sort_key=n)
@@ -88,18 +90,20 @@ def status(code: int) -> int:
 
 def command(words: list[str] | None) -> int:
     """Run one command, by default that of the command line; returns its exit code. Signals stay whoever's they are who calls this."""
+    asked = (sys.argv[1:] if words is None else words)[:1]
+    failed, misuse = (2, 3) if asked and asked[0] in VERDICTS else (1, 2)
     try:
         code = app(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except GnomonError as error:
         say.error(error)
-        return error.exit_code
+        return {1: failed, 2: misuse}.get(error.exit_code, error.exit_code)
     except CycloptsError as error:
         chain = " ".join(("gnomon", *(error.command_chain or ())))
         message, _, _ = str(error).partition(". Available")  # the overview lists them better
-        say.error(GnomonError(message.removesuffix("."), f"{chain} --help", exit_code=2))
-        return 2
+        say.error(GnomonError(message.removesuffix("."), f"{chain} --help"))
+        return misuse
     except KeyboardInterrupt:
         return 130
     except Terminated:
@@ -113,7 +117,7 @@ def command(words: list[str] | None) -> int:
         if os.environ.get("GNOMON_TRACEBACK"):
             raise
         say.error(GnomonError(f"internal error: {type(error).__name__}: {error}", "GNOMON_TRACEBACK=1 shows where; please report it"))
-        return 1
+        return failed
 
 
 def _end_on_signals() -> None:
