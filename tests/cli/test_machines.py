@@ -155,6 +155,11 @@ WRONG = [
     (("take-back", "vm1", "0x80fff000", "2"), b"2 pages from 0x80fff000 on end at 0x81001000", b"4096 pages from 0x80000000 on"),
     (("move", "vm1", "0x80000000", "0"), b"the least is one page: 0", b""),
     (("move", "vm1", "here"), b"not an address: here", b"0x80200000"),
+    (("share", "vm1", "0x80000800"), b"a page begins at a multiple of 0x1000: 0x80000800", b"page at 0x80000000"),
+    (("share", "vm1", "0x81000000"), b"1 pages from 0x81000000 on end at 0x81001000, and RAM is 0x80000000 to 0x81000000", b"4096 pages"),
+    (("share", "vm1", "0x80fff000", "2"), b"2 pages from 0x80fff000 on end at 0x81001000", b"4096 pages from 0x80000000 on"),
+    (("share", "vm1", "0x80000000", "0"), b"the least is one page: 0", b""),
+    (("share", "vm1", "there"), b"not an address: there", b"0x80200000"),
 ]
 
 

@@ -155,6 +155,36 @@ def test_does_the_host_move_and_take_frames_with_no_guest_or_migration_noticing(
     assert passed(there)
 
 
+def test_does_a_guest_share_frames_with_no_migration_noticing(gnomon, monkeypatch):
+    """Equal pages of all RAM share frames, again and again, here, on the way and there: every page is as the guest left it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", gnomon.environment["XDG_RUNTIME_DIR"])
+    there, address = gnomon.receive("--name", "there")
+    here = start(gnomon)
+    result = gnomon("share", "vm1", "--json")
+    assert result.returncode == 0, result.stderr
+    found = msgspec.json.decode(result.stdout)
+    assert (found["name"], found["address"], found["pages"]) == ("vm1", 0x80000000, 16384)
+    assert found["freed"] > 0 and found["shared_pages"] > found["shared_frames"] > 0
+    shared = gnomon("share", "vm1", "0x80000000", "16384")
+    assert shared.returncode == 0 and b" pages of vm1 share " in shared.stdout and b" frames are the host's again" in shared.stdout
+    counted = control.ask("vm1", "stats")["mmu"]
+    assert counted["shared pages"] > 0 and counted["pages merged"] >= counted["shared pages"] - counted["shared frames"]
+    with Proxy(address, direction=FORWARD, kind=Type.ROUND_END, act=hold) as proxy:
+        moving = gnomon.start("migrate", "vm1", proxy.address, "--json", *AT_ONCE)
+        while not proxy.met.is_set():  # all the time while pages are copied
+            control.ask("vm1", "share")
+        assert control.ask("vm1", "share")["shared_pages"] > 0 and gnomon.states()["vm1"] == "migrating"
+        proxy.release()
+        with suppress(GnomonError):  # until it has left
+            while True:
+                control.ask("vm1", "share")
+        assert moving.end() == 0, bytes(moving.err)
+    assert here.end() == 0
+    there.until("received")
+    control.ask("there", "share")
+    assert passed(there)
+
+
 def test_does_discard_empty_pages_that_the_guest_gave_up(gnomon):
     """The last page of RAM, which this guest does not use: discarding takes its frame if it has one, and never more than asked."""
     here = start(gnomon)

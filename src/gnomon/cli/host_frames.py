@@ -1,4 +1,4 @@
-"""host frames: what a host does to the frames behind a running guest's RAM: moves pages, or takes frames back.
+"""host frames: what a host does to the frames behind a running guest's RAM: moves pages, takes frames back, lets pages share one.
 
 The guest is not asked and goes on: stores, dirty log and migration come through it (mmu/invalidate.py).
 """
@@ -44,6 +44,23 @@ def take_back(
         say.json(found)
     else:
         print(f"{found['taken_back']} frames of {found['pages']} pages of {name} from {address} on are the host's again")
+
+
+def share(
+    name: Name,
+    address: Annotated[str, Parameter(help="Guest physical address of the first page; without it, all RAM.")] = "",
+    pages: Annotated[int | None, Parameter(help="How many pages of 4 KiB from there on; without it, all that follow.")] = None,
+    /,
+    *,
+    json: Json = False,
+) -> None:
+    """Let pages that hold the same share a frame, until the guest stores to one of them; the frames that come back are the host's."""
+    found = control.ask(name, "share", {"address": number(address) if address else None, "pages": pages})
+    if json:
+        say.json(found)
+    else:
+        shared = f"{found['shared_pages']} pages of {name} share {found['shared_frames']} frames"
+        print(f"{shared} now; {found['freed']} frames are the host's again")
 
 
 def number(text: str) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gnomon.cli.control import Claim, Reply, Request, Server
-from gnomon.cli.host_frames import indices
+from gnomon.cli.host_frames import PAGE, indices
 from gnomon.cli.watching import Watching
 from gnomon.errors import GnomonError
 
@@ -115,6 +115,8 @@ class Hosted:
             return self.move(**request.arguments)
         if request.command == "take-back":
             return self.take_back(**request.arguments)
+        if request.command == "share":
+            return self.share(**request.arguments)
         if request.command == "watch":
             return self.watch(reply, request.arguments)
         if request.command not in commands:
@@ -241,6 +243,18 @@ class Hosted:
         wanted = indices(machine, address, pages)
         taken = machine.take_back(wanted, discard=discard)
         return {"name": self.name, "address": address, "pages": pages, "discard": discard, "taken_back": taken}
+
+    def share(self, address: int | None = None, pages: int | None = None) -> dict:
+        """Have equal pages share a frame, of all RAM or from `address` on; the guest and a migration go on meanwhile."""
+        machine = self._living()
+        base = machine.base_gfn * PAGE
+        first = base if address is None else address
+        count = max(1, machine.pages - (first - base) // PAGE) if pages is None else pages
+        wanted = indices(machine, first, count)
+        freed = machine.share_pages(wanted)
+        counted = machine.stats()["mmu"]
+        asked = {"name": self.name, "address": first, "pages": count, "freed": freed}
+        return {**asked, "shared_pages": counted["shared pages"], "shared_frames": counted["shared frames"]}
 
     def _living(self):
         """The machine, on the move or not."""

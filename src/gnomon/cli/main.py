@@ -49,6 +49,7 @@ COMMANDS = {
     "discard": ("act:discard", "In doubt, decide that the other side owns a machine, and end it here."),
     "move": ("host_frames:move", "Put pages of a running machine into other frames of the host."),
     "take-back": ("host_frames:take_back", "Take frames of zero pages back from a running machine."),
+    "share": ("host_frames:share", "Let pages of a running machine that hold the same share a frame."),
     "demo": ("demo:demo", "Watch a guest move between two processes while it writes memory."),
     "check": ("check_commands:check", "Explore every interleaving of a scenario: proved, violated or bounded."),
     "designs": ("designs:designs", "The design space: what --design may name, and what the checker says of it."),

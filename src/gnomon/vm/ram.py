@@ -1,4 +1,5 @@
-"""ram: a machine's RAM by page indices: read, written, cleared, hashed, aged, moved to other frames, given back.
+"""ram: a machine's RAM by page indices: read, written, cleared, hashed, aged, moved to other frames, given back,
+shared.
 
 Under the machine's lock, which its staging area and its frames need (pages.py). What replaces content wants the harts parked; the rest
 works while they run.
@@ -17,7 +18,7 @@ from gnomon.lang import PAGE_SIZE, PAGE_WORDS
 from gnomon.mem.frames import run_alloc_n
 from gnomon.mmu.age import age
 from gnomon.mmu.vm_words import VM
-from gnomon.vm import frames, pages
+from gnomon.vm import frames, pages, sharing
 from gnomon.vm.devices import RAM_BASE
 from gnomon.vm.image import Segment
 
@@ -119,6 +120,17 @@ class GuestRam:
         Such a page reads as zero and gets a frame again when it is touched. Returns how many frames were given back."""
         with self._lock:
             return frames.take_back(self.arena, self.vm, self._thread, self._indices(indices), discard)
+
+    def share_pages(self, indices=None) -> int:
+        """Have pages that hold the same share a frame, among `indices` or all, also while the harts run. Returns how many frames came back.
+
+        A page has a frame of its own again before it is stored to. stats()["mmu"] counts shared pages and frames."""
+        chosen = np.arange(self.pages) if indices is None else self._indices(indices)
+        freed = 0
+        for pairs in sharing.batches(self.arena.octets, chosen, self._backing.copy()):
+            with self._lock:
+                freed += sharing.merge(self.arena, self.vm, self._thread, self._stage, pairs)
+        return freed
 
     def ram_hash(self) -> tuple[int, str]:
         """(pages, xxh3-64 hex digest) of all RAM in order; pages never touched count as zero."""
