@@ -41,11 +41,22 @@ def test_does_the_right_design_survive_and_do_its_figures_add_up(capfd):
     assert told["totals"]["stores"] > 0 < told["totals"]["harvested"]
 
 
-@pytest.mark.parametrize("shape", ["everything at once", "bare, split and recovered", "Sv39, tables edited", "Sv39, tables unsync"])
+def test_is_a_frame_noticed_that_comes_back_while_a_hart_remembers_it():
+    """Pages come to share a frame with no flush: their harts go on storing to frames that are the pool's, or another page's too."""
+    for seed in range(5):
+        found = soak.one(0, "bare, pages that share", "new", "flush=skipped", seed).found
+        if any("another page's frame" in sentence for sentence in found):
+            return
+    raise AssertionError("five seeds with no flush, and nothing was found")
+
+
+@pytest.mark.parametrize(
+    "shape", ["everything at once", "bare, split and recovered", "bare, pages that share", "Sv39, tables edited", "Sv39, tables unsync"]
+)
 def test_does_each_churn_of_a_shape_really_happen(shape):
     """A stress whose tables nobody edits, or whose regions nobody splits, would find nothing for the wrong reason."""
     churns = soak.SHAPES[shape].get("churns", STEADY)
-    counted = {"zap": "zaps", "recycle": "recycled", "invalidate": "moved", "split": "splits"}
+    counted = {"zap": "zaps", "recycle": "recycled", "invalidate": "moved", "split": "splits", "share": "unshared"}
     wanted = {counted[churn] for churn in churns if churn in counted} | ({"recoveries"} if "split" in churns else set())
     met: Counter = Counter()
     for number in range(10):

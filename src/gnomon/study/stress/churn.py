@@ -1,4 +1,5 @@
-"""churn: what goes on around the vCPUs of a stress: shadow pages zapped and recycled, slabs shrunk, pages moved, the log turned off and on.
+"""churn: what goes on around the vCPUs of a stress: shadow pages zapped and recycled, slabs shrunk, pages moved and shared, the log
+turned off and on.
 And a migrator.
 
 CTL.churns says which kinds, a bit each; a nap of CTL.nap_ns lies between two turns. While nothing is logged regions become large sptes,
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.arith import ctz, shr, urem, wrap
-from gnomon.lang.atomics import fetch_add, read_once
+from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.lang.guest_memory import clear_page, copy_page
 from gnomon.lang.host import futex_wait
 from gnomon.mem.shrinker import shrink_all
@@ -20,11 +21,12 @@ from gnomon.mmu.dirty_ring import harvest_rings
 from gnomon.mmu.host_page import host_lock
 from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames
 from gnomon.mmu.release import run_callbacks
+from gnomon.mmu.share import share_frames
 from gnomon.mmu.slot import backing
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import recycle, zap_all
 from gnomon.study.stress.guest import next_random, sit_out
-from gnomon.study.stress.words import CTL
+from gnomon.study.stress.words import CTL, PAIRS
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 ZAP = 1  # every shadow page, roots too
@@ -33,9 +35,10 @@ SHRINK = 4  # empty slab pages back to the pool, by way of a grace period
 INVALIDATE = 8  # pages to other frames, guest tables too; zero ones taken back
 AGE = 16  # A cleared in some sptes, with no lock
 SPLIT = 32  # the log off and on: tables of small sptes give way to large ones, which are split
-KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK, "invalidate": INVALIDATE, "age": AGE, "split": SPLIT}
-STEADY = tuple(kind for kind in KINDS if kind != "split")
-"""What goes on under one log that is never turned off."""
+SHARE = 64  # pages that hold the same come to share a frame
+KINDS = {"zap": ZAP, "recycle": RECYCLE, "shrink": SHRINK, "invalidate": INVALIDATE, "age": AGE, "split": SPLIT, "share": SHARE}
+STEADY = tuple(kind for kind in KINDS if kind not in ("split", "share"))
+"""What goes on under one log that is never turned off, whatever pages hold."""
 MOST_MOVED = 8
 CALLBACKS = 64
 
@@ -49,6 +52,17 @@ def change_some(m, vm, t, ctl, x):
     end = first + 1 + urem(shr(x, 20) & 255, MOST_MOVED)
     how = TAKE_ZERO if shr(x, 28) & 3 == 0 else MOVE
     return change_frames(m, vm, t, first, end if end < pages else pages, how)
+
+
+@kernel
+def share_some(m, vm, t, ctl, x):
+    """Try some pairs of pages: those of a pair that hold the same share a frame until the next store to one."""
+    movable = read_once(m, ctl + CTL.movable)
+    pages = read_once(m, vm + VM.pages) - movable
+    for i in range(2 * PAIRS):
+        x = next_random(x)
+        write_once(m, ctl + CTL.pairs + i, movable + urem(shr(x, 33), pages))
+    return share_frames(m, vm, t, ctl + CTL.pairs, PAIRS)
 
 
 @kernel
@@ -66,6 +80,8 @@ def turn_log(m, vm, t, x):
 def churn_once(m, vm, t, ctl, x):
     """One turn of the kinds of churn in CTL.churns, by the random number `x`."""
     kinds = read_once(m, ctl + CTL.churns)
+    if kinds & SHARE and shr(x, 57) & 1:
+        return share_some(m, vm, t, ctl, x)  # a turn of its own: nothing else that flushes comes close before or after
     spin_lock(m, vm + VM.mmu_lock)
     if kinds & ZAP and shr(x, 40) & 7 == 0:
         zap_all(m, vm, t)

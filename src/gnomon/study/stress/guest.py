@@ -1,8 +1,8 @@
 """guest: what the vCPUs of a stress do: store to random pages through TLB, walk and faults exactly as a hart does, and edit their tables.
 
 Every store is checked against the frame that belongs there (CTL.wrong counts), and leaves the current iteration in word 0 of its page and
-a count of its own in another word, so that a harvester's copy can be compared with RAM. A vCPU's place in its stream of random
-numbers is in the words behind CTL: any thread can go on with it.
+a count of its own, or some bits of it, in another word, so that a harvester's copy can be compared with RAM. A vCPU's place in its stream
+of random numbers is in the words behind CTL: any thread can go on with it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def store_at(m, v, ctl, number, va, page, count):
     if at >> 12 != backing(m, read_once(m, v + VCPU.vm), page):
         fetch_add(m, ctl + CTL.wrong, 1)
         return 0
-    store64(m, at + 8 + number * 8, count * 2)
+    store64(m, at + 8 + number * 8, count * 2 & read_once(m, ctl + CTL.counted))
     return store64(m, at, read_once(m, ctl + CTL.iteration))
 
 

@@ -9,11 +9,20 @@ from dataclasses import asdict, dataclass, field
 
 from gnomon.errors import GnomonError
 from gnomon.mmu import designs
-from gnomon.study.stress.churn import KINDS
+from gnomon.study.stress.churn import KINDS, STEADY
 from gnomon.study.stress.oracle import ORACLES, trial
 from gnomon.study.stress.stage import REGION, Stalled
 
-EVERY = {"pages": REGION + 96, "aliases": 2, "mega": True, "edits": True, "churns": tuple(KINDS), "n_max": 128, "nap_ns": 500_000}
+EVERY = {
+    "pages": REGION + 96,
+    "aliases": 2,
+    "mega": True,
+    "edits": True,
+    "alike": True,
+    "churns": tuple(KINDS),
+    "n_max": 128,
+    "nap_ns": 500_000,
+}
 SHAPES: dict[str, dict] = {
     "everything at once": {**EVERY, "design": "guest-tables=unsync"},
     "bare, churn": {"aliases": 0, "nap_ns": 300_000},
@@ -25,6 +34,7 @@ SHAPES: dict[str, dict] = {
     "Sv39, rings that overflow": {"aliases": 3, "ring": 16, "nap_ns": 1_000_000},
     "three harts on one word of bits": {"aliases": 2, "pages": 20, "harts": 3, "nap_ns": 500_000},
     "bare, split and recovered": {"aliases": 0, "pages": REGION + 96, "n_max": 64, "churns": ("split", "age"), "nap_ns": 200_000},
+    "bare, pages that share": {"aliases": 0, "alike": True, "churns": (*STEADY, "share"), "nap_ns": 100_000},
     "Sv39, tables edited": {"aliases": 2, "edits": True, "nap_ns": 1_000_000},
     "Sv39, tables unsync": {"aliases": 2, "edits": True, "nap_ns": 1_000_000, "design": "guest-tables=unsync"},
 }
@@ -38,6 +48,8 @@ COUNTERS = (
     "zaps",
     "recycled",
     "moved",
+    "merged",
+    "unshared",
     "splits",
     "recoveries",
     "syncs",

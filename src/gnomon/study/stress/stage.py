@@ -41,6 +41,7 @@ class Stress:
     mega       the guest maps the first REGION of its pages by one PTE
     edits      the guest edits its tables: points entries at other pages, and fences as `fences` says (edit.py)
     churns     names of KINDS, every `nap_ns`; none: nobody churns. With "split" the host moves nothing of the first region
+    alike      the guest stores few different things, so that pages hold the same now and then: for churn "share"
     ring       entries of each vCPU's dirty ring, 0: none
     migrating  a thread harvests and copies in a tight loop
     design     as of Machine
@@ -54,6 +55,7 @@ class Stress:
         aliases: int = 0,
         mega: bool = False,
         edits: bool = False,
+        alike: bool = False,
         fences: int = FENCE_EITHER,
         n_max: int = 256,
         design: str = "",
@@ -75,7 +77,7 @@ class Stress:
         churns = tuple(churns)
         self.set(va=RAM_BASE, aliases=max(1, aliases), pages=pages, seed=seed, nap_ns=nap_ns, iteration=2)
         self.splits = "split" in churns
-        self.set(churns=sum(KINDS[name] for name in churns), fences=fences)
+        self.set(churns=sum(KINDS[name] for name in churns), fences=fences, counted=2 if alike else -1)
         self.set(movable=REGION if self.splits else 0, relog=int(self.splits and migrating))
         if aliases:
             self._map(aliases, mega, edits)

@@ -8,6 +8,7 @@ STREAM_WORDS = 8
 """Words of a vCPU behind CTL: its random number, its count of stores, how often in a row a store was refused, and from
 STREAM_SWINGS on the page that each of its swinging entries leads to; a cache line of its own."""
 STREAM_SWINGS = 4
+PAIRS = 8
 SWINGS = 4
 MAX_STREAMS = 64
 
@@ -29,6 +30,8 @@ CTL = record(
     seed=1,
     nap_ns=1,
     churns=1,  # a bit each of KINDS
+    counted=1,  # the bits of a vCPU's count that it stores: few, so that pages come to hold the same; -1: all
+    pairs=2 * PAIRS,  # pages that are to share a frame (churn.py)
     zaps=1,
     harvests=1,
     wrong=8,  # stores that were led to another frame than the page's
