@@ -18,6 +18,9 @@ from gnomon.sync.rcu import rcu_init
 FREE_AT = FRAME_WORDS_AT + PAGE_WORDS
 """First word of a test's arena that nobody owns."""
 
+PATIENCE = 240.0
+"""Seconds for what comes for certain, if not before: a thread that ends."""
+
 both_worlds = pytest.mark.parametrize("world", [lambda k: k, twin], ids=["compiled", "interpreted"])
 both_orders = pytest.mark.parametrize("heavy", [1, 0], ids=["membarrier", "mb"])
 

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from sync_rig import both_orders, both_worlds, rcu_arena
+from sync_rig import PATIENCE, both_orders, both_worlds, rcu_arena
 
 from gnomon.lang.fixed import RCU_AT
 from gnomon.sync.rcu import (
@@ -113,7 +113,7 @@ def test_does_a_wait_come_back_only_after_the_reader_left(world, arena):
     waiter.join(0.05)
     assert waiter.is_alive()
     world(rcu_read_unlock)(arena, 1)
-    waiter.join(30)
+    waiter.join(PATIENCE)
     assert not waiter.is_alive()
 
 
@@ -133,7 +133,7 @@ def test_do_waiters_share_grace_periods(heavy):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     stats = sync_stats(arena)
     assert 50 <= stats["grace_periods_begun"] <= 6 * 50

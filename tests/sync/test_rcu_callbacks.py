@@ -5,7 +5,7 @@ import threading
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sync_rig import FREE_AT, both_worlds, rcu_arena
+from sync_rig import FREE_AT, PATIENCE, both_worlds, rcu_arena
 
 from gnomon.lang import twin
 from gnomon.sync.rcu import rcu_advance, rcu_read_lock, rcu_read_unlock, synchronize_rcu
@@ -140,7 +140,7 @@ def test_does_a_barrier_wait_for_a_callback_that_somebody_took_and_still_runs(wo
     barrier.join(0.05)
     assert barrier.is_alive()
     world(rcu_done)(arena, b, 1)
-    barrier.join(30)
+    barrier.join(PATIENCE)
     assert not barrier.is_alive()
 
 
