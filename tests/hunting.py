@@ -37,20 +37,25 @@ def hunt(look: Callable[[int], object], limit: float = LIMIT) -> object:
     return found
 
 
+def on_cpu(n: int, job: Callable[[], object]) -> Callable[[], object]:
+    """`job` on the n-th of the CPUs that we may use, on whatever thread it is run."""
+    cpus = sorted(os.sched_getaffinity(0))
+
+    def run() -> object:
+        with suppress(OSError):  # a host that does not let us choose
+            os.sched_setaffinity(0, {cpus[n % len(cpus)]})
+        return job()
+
+    return run
+
+
 def apart(*jobs: tuple) -> list[int]:
     """Run kernels (kernel, arguments...) at once, each on a thread and a CPU of its own. Returns what they returned.
 
-    Two threads that yield to each other may share a CPU for long, and then none of their stores is ever late."""
-    cpus = sorted(os.sched_getaffinity(0))
-
-    def run(n: int, job: Callable, *arguments: object) -> int:
-        with suppress(OSError):  # a host that does not let us choose
-            os.sched_setaffinity(0, {cpus[n % len(cpus)]})
-        return job(*arguments)
-
+    Two threads that yield to each other may share a CPU for long, and then neither ever stands between two steps of the other."""
     for job in jobs:
         compile_kernel(job[0])
-    return together([partial(run, n, *job) for n, job in enumerate(jobs)])[1]
+    return together([on_cpu(n, partial(*job)) for n, job in enumerate(jobs)])[1]
 
 
 @kernel
