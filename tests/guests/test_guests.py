@@ -24,7 +24,7 @@ def run(name: str, harts: int, **shape) -> tuple[int | None, str]:
     """(exit code, console) of a guest with a small task."""
     console = bytearray()
     with Machine(32 << 20, harts, console=console.extend, **shape) as machine:
-        code = machine.load(path(name), bootargs=SMALL.get(name, "")).start().wait(120)
+        code = machine.load(path(name), bootargs=SMALL.get(name, "")).start().wait(240)
     return code, console.decode(errors="replace")
 
 

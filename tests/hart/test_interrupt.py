@@ -27,7 +27,10 @@ from gnomon.lang.atomics import fetch_or
 from gnomon.mmu.vcpu import REQ_EVENT, REQ_FLUSH, REQ_PAUSE, VCPU
 
 M_HANDLER, S_HANDLER = RAM + 0x3000, RAM + 0x4000
-INTERRUPT, SECOND = 1 << 63, 1_000_000_000
+INTERRUPT = 1 << 63
+LONG = 240.0
+NEVER = 300_000_000_000
+"""Nanoseconds of sleep for those who are to be woken, and seconds that waking takes less than, however busy the machine is."""
 MIE, SIE = 8, 2
 
 
@@ -134,12 +137,13 @@ def test_does_the_external_line_survive_software_writing_seip(bench):
 
 
 def test_does_time_advance_with_real_time(bench):
+    began = time.monotonic_ns()
     bench.place([csrrs(1, CSR.TIME), SPIN])
     bench.step(1)
     time.sleep(0.02)
     bench.place([csrrs(2, CSR.TIME), SPIN])
     bench.step(1)
-    assert 200_000 <= bench.x(2) - bench.x(1) <= 20_000_000
+    assert 200_000 <= bench.x(2) - bench.x(1) <= (time.monotonic_ns() - began) // 100 + 1
 
 
 def test_does_wfi_leave_and_go_on_behind_itself(bench):
@@ -162,18 +166,18 @@ def test_does_a_sleeper_wake_for_an_interrupt(bench):
         waker = threading.Thread(target=raise_interrupt, args=(bench.m, bench.v, MSIP))
         started = time.monotonic()
         waker.start()
-        while not wfi_wait(bench.m, bench.v, 30 * SECOND):
-            assert time.monotonic() - started < 20
+        while not wfi_wait(bench.m, bench.v, NEVER):
+            pass
         waker.join()
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < LONG
 
 
 def test_does_a_sleeper_wake_for_its_timer(bench):
     bench.set("mie", MTIP)
     started = time.monotonic()
     set_mtimecmp(bench.m, bench.v, mtime(bench.m, bench.v) + 300_000)  # 30 ms
-    assert wfi_wait(bench.m, bench.v, 30 * SECOND) == 1
-    assert 0.02 < time.monotonic() - started < 15
+    assert wfi_wait(bench.m, bench.v, NEVER) == 1
+    assert 0.02 < time.monotonic() - started < LONG
 
 
 def test_does_a_sleeper_wake_for_a_request(bench):
@@ -184,9 +188,9 @@ def test_does_a_sleeper_wake_for_a_request(bench):
     waker = threading.Timer(0.02, ask)
     waker.start()
     started = time.monotonic()
-    assert wfi_wait(bench.m, bench.v, 30 * SECOND) == 0
+    assert wfi_wait(bench.m, bench.v, NEVER) == 0
     waker.join()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < LONG
 
 
 def test_which_requests_end_a_run(bench):

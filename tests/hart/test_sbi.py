@@ -19,7 +19,7 @@ OK, NOT_SUPPORTED, INVALID, ALREADY = 0, -2, -3, -6
 
 @pytest.fixture
 def bench():
-    return Bench(pages=16, harts=2, sbi=1)
+    return Bench(pages=64, harts=2, sbi=1)
 
 
 def call(bench, extension, function, *arguments):
@@ -82,12 +82,15 @@ def test_does_a_remote_fence_wait_until_the_other_hart_forgot(bench):
     other = threading.Thread(target=spin)
     other.start()
     try:
+        while bench.get("instret", 1) == 0:
+            time.sleep(0.001)
         for _ in range(20):
             call(bench, sbi.RFENCE, 1, 2, 0, 0, 4096)
             assert answer(bench)[0] == OK
     finally:
         stop.set()
         other.join()
+    hart_run(bench.m, bench.vcpus[1], 1000)  # the last fence may have met it between two runs: then it flushes as the next begins
     assert bench.m.words[bench.vcpus[1] + VCPU.tlb_flushes] >= 1
 
 
@@ -96,12 +99,12 @@ def test_does_a_stopped_hart_start_where_it_is_told(bench):
     assert call(bench, sbi.HSM, 2, 1) == sbi.SBI_DONE and answer(bench) == (OK, 1)
     assert hsm_wait(bench.m, bench.vcpus[1], 1000) == 0
     started = []
-    waiter = threading.Thread(target=lambda: started.append(hsm_wait(bench.m, bench.vcpus[1], 30_000_000_000)))
+    waiter = threading.Thread(target=lambda: started.append(hsm_wait(bench.m, bench.vcpus[1], 600_000_000_000)))
     waiter.start()
     time.sleep(0.01)
     call(bench, sbi.HSM, 0, 1, DATA, 0x1234)
     assert answer(bench)[0] == OK
-    waiter.join(20)
+    waiter.join(240)
     assert started == [1]
     assert (bench.get("pc", 1), bench.x(10, 1), bench.x(11, 1), bench.get("satp", 1)) == (DATA, 1, 0x1234, 0)
     call(bench, sbi.HSM, 0, 1, DATA, 0)

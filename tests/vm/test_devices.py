@@ -7,6 +7,7 @@ from vm_rig import (
     A2,
     CLINT,
     FINISHER,
+    LONG,
     LOOP,
     MIB,
     T0,
@@ -33,7 +34,7 @@ from gnomon.vm.devices import OUTPUT_CHARS, RAM_BASE
 
 def ended(guest, **shape):
     with machine(guest, **shape) as made:
-        return made.start().wait(20), bytes(made.console)
+        return made.start().wait(LONG), bytes(made.console)
 
 
 def result_of(program, code, **shape):
@@ -100,7 +101,7 @@ def test_does_the_guest_read_what_is_typed(program):
     with machine(program(code)) as made:
         made.start()
         made.send_console(b"Q")
-        assert made.wait(20) == 0
+        assert made.wait(LONG) == 0
     assert made.console == b"Q"
 
 
@@ -161,5 +162,5 @@ def test_does_typing_give_up_when_the_machine_ends(program):
         typist.start()
         until(lambda: int(made.arena.words[made.vcpus[0] + HART.instret]) > 0)
         made.stop()
-        typist.join(5)
+        typist.join(LONG)
         assert not typist.is_alive()

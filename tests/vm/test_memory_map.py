@@ -100,7 +100,7 @@ def test_is_every_page_of_a_large_guest_looked_at_in_turn(monkeypatch):
 def test_does_a_real_guest_go_through_the_states():
     with machine(memory=16 * MIB, harts=2) as made:
         assert made.memory_map(64)["counts"]["untouched"] == 4096
-        made.load(guests.path("dirty"), bootargs="pages=400 ms=60000")
+        made.load(guests.path("dirty"), bootargs="pages=400 keys=1")
         assert made.memory_map(64)["counts"]["unmapped"] > 0, "loaded, and not run yet"
         made.start()
         until(lambda: made.memory_map(64)["counts"]["writable"] > 800)

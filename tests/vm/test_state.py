@@ -1,10 +1,12 @@
 """State: does a guest go on elsewhere as if nothing had happened, and are damaged bytes refused whole?"""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vm_rig import MIB, dirty_guest, finish, machine, until
+from vm_rig import LONG, MIB, dirty_guest, finish, machine, until
 
 from gnomon.errors import GnomonError
 from gnomon.guests import path
@@ -47,7 +49,7 @@ def test_does_a_guest_go_on_in_another_machine(name):
             source = target.start()
         else:
             target.stop()
-    assert source.wait(60) == 0, console
+    assert source.wait(LONG) == 0, console
     source.stop()
 
 
@@ -59,9 +61,11 @@ def test_is_the_state_the_same_after_a_round_trip():
         dirty_guest(source, pages=50, rate=0, writes=100000).start()
         until(lambda: sum(source.stats()["harts"]["instructions"]) > 50_000)
         source.pause()
+        began = time.monotonic_ns()
         target.set_state(source.get_state())
         first, second = (msgspec.msgpack.decode(m.get_state()) for m in (source, target))
-        assert abs(first.pop("guest_ns") - second.pop("guest_ns")) < 1e9  # the guest's time goes on where it stopped
+        took = time.monotonic_ns() - began
+        assert abs(first.pop("guest_ns") - second.pop("guest_ns")) <= took  # the guest's time goes on where it stopped
         assert first == second
 
 

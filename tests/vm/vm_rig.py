@@ -11,6 +11,9 @@ from gnomon.vm.devices import RAM_BASE
 from gnomon.vm.machine import Machine
 
 MIB = 1 << 20
+LONG = 240.0
+"""Seconds that nothing here takes, however busy the machine is: who waits as long has met a fault."""
+
 UART, CLINT, FINISHER = 0x1000_0000, 0x200_0000, 0x10_0000
 ZERO, RA, T0, T1, T2, S0, A0, A1, A2 = 0, 1, 5, 6, 7, 8, 10, 11, 12
 
@@ -105,9 +108,9 @@ def dirty_guest(running, **arguments):
     return running.load(path("dirty"), bootargs=" ".join(f"{k}={v}" for k, v in arguments.items()))
 
 
-def until(condition, seconds=20.0, what="it"):
+def until(condition, what="it"):
     """Wait for a condition."""
-    limit = time.monotonic() + seconds
+    limit = time.monotonic() + LONG
     while not condition():
         assert time.monotonic() < limit, f"{what} does not come"
         time.sleep(0.002)
