@@ -57,9 +57,9 @@ def mem_stats(m: Arena) -> dict[str, int]:
 
 
 def cache_stats(m: Arena, cache: int) -> dict[str, int]:
-    """Counters of one slab cache: objects live and in magazines, pages, pages that wait for a grace period."""
+    """Counters of one slab cache: objects live and in magazines, pages, pages that wait for a grace period, most of both at once."""
     at = cache_at.py_func(cache)
     threads = range(int(m.words[RCU_AT + RCU.threads]))
     cached = sum(int(m.words[magazine_at.py_func(t, cache) + MAGAZINE.held]) for t in threads)
-    fields = ("object_words", "per_page", "pages", "empties", "waiting", "grown", "shrunk")
+    fields = ("object_words", "per_page", "capacity", "pages", "empties", "waiting", "queued", "grown", "shrunk", "taken_back", "peak")
     return {"live": int(m.words[at + CACHE.out]) - cached, "cached": cached, **{f: int(m.words[at + getattr(CACHE, f)]) for f in fields}}

@@ -9,9 +9,13 @@ Guarantees S1  S2  S3  of slab_page.py
            S5  TYPESAFE and CTOR_ZERO: an object is freed in constructed state, so an initialiser never zeroes under readers (S-4, S-9);
                debug counts a breach in POOL.not_constructed
            S6  neither: debug poisons on free and checks on allocation (P1)
-           S7  all pages of one cache_shrink() share one callback, queued before it returns: rcu_barrier() covers each page
+           S7  all pages of one cache_shrink() share one callback, queued before it returns: rcu_barrier() covers each page. What is empty
+               while that callback is queued waits for the next one: it may have been used since the grace period began (S8)
+           S9  a cache never has more frames than its objects fill when most are live, and one a thread: a magazine holds no more objects
+               than a page, a page is got only when no page has a free object and none waits, and pages go back one by one. The proof
+               is with who counts on it: Outcome.within() of study/pressure/run.py
 Context    any, under locks and in read sections too; slab_alloc() may fail, it never waits
-Progress   wait-free from the magazine; one CACHE.lock for MAGAZINE_HALF objects otherwise
+Progress   wait-free from the magazine; otherwise one CACHE.lock for half a magazine, which for objects of a whole page is one object
 """
 
 from gnomon.lang.arena import PAGE_WORDS
@@ -22,15 +26,17 @@ from gnomon.lang.kernel import kernel
 from gnomon.lang.record import record
 from gnomon.mem.frames import frame_free
 from gnomon.mem.poison import POISON_OBJECT, poison_broken, poison_fill
-from gnomon.mem.pool import FRAME_SLAB, PAGE_WORDS_SHIFT, POOL, frame_owner, frame_payload, frame_set_word, frame_word
+from gnomon.mem.pool import FRAME_SLAB, PAGE_WORDS_SHIFT, POOL, frame_owner, frame_payload, frame_set_word, frame_tag, frame_word
 from gnomon.mem.slab_page import (
     CACHE,
     CTOR_ZERO,
     LEAST_OBJECT_WORDS,
     SLAB_PAGE,
     TYPESAFE,
+    batch_pop,
     cache_at,
     empties_collect,
+    empty_drop,
     object_give,
     object_take,
     page_add,
@@ -55,7 +61,7 @@ FUNC_USER = 16
 """Callback numbers: this layer's own, and the first that belongs to the layers above."""
 
 MAGAZINE_HALF = 7
-MAGAZINE = record("MAGAZINE", "Free objects of one cache that one thread holds.", held=1, refills=1, slots=2 * MAGAZINE_HALF)
+MAGAZINE = record("MAGAZINE", "Free objects of one cache that one thread holds.", held=1, slots=2 * MAGAZINE_HALF)
 
 assert MAGAZINE.size <= MAGAZINE_WORDS
 
@@ -64,6 +70,14 @@ assert MAGAZINE.size <= MAGAZINE_WORDS
 def magazine_at(t, cache):
     """Word index of thread `t`'s MAGAZINE of `cache`."""
     return thread_block(t) + THREAD_RCU_WORDS + cache * MAGAZINE_WORDS
+
+
+@kernel
+def magazine_capacity(per_page):
+    """How many objects a magazine holds, of `per_page` a page: a page of them at most (S9)."""
+    if per_page < 2 * MAGAZINE_HALF:
+        return per_page
+    return 2 * MAGAZINE_HALF
 
 
 @kernel(entry=True)
@@ -82,16 +96,18 @@ def cache_init(m, cache, object_words, flags):
     write_once(m, at + CACHE.flags, flags)
     write_once(m, at + CACHE.per_page, per_page)
     write_once(m, at + CACHE.first, first)
+    write_once(m, at + CACHE.capacity, magazine_capacity(per_page))
     write_once(m, at + CACHE.object_words, object_words)
     return per_page
 
 
 @kernel
 def magazine_load(m, t, at, magazine):
-    """Move up to MAGAZINE_HALF objects from the pages to an empty magazine. Returns how many."""
+    """Fill half of an empty magazine, at least one object, from the pages. Returns how many it holds."""
+    half = (read_once(m, at + CACHE.capacity) + 1) >> 1
     spin_lock(m, at + CACHE.lock)
     held = 0
-    while held < MAGAZINE_HALF:
+    while held < half:
         ref = object_take(m, at)
         if ref == 0:
             break
@@ -106,7 +122,6 @@ def magazine_refill(m, t, cache):
     """Fill thread `t`'s empty magazine from the cache's pages, and those from the pool. Returns how many it holds, or 0."""
     at = cache_at(cache)
     magazine = magazine_at(t, cache)
-    write_once(m, magazine + MAGAZINE.refills, read_once(m, magazine + MAGAZINE.refills) + 1)
     held = magazine_load(m, t, at, magazine)
     while held == 0:  # again if other threads have emptied the page before us
         pfn = page_new(m, t, cache)
@@ -136,7 +151,12 @@ def magazine_drain(m, t, cache, keep):
 
 @kernel
 def check_alloc(m, at, ref):
-    """Debug: count the words of an object that were written while it was free. Type-stable ones may be: see P2. Returns 0."""
+    """Debug: count the words of an object that were written while it was free. Type-stable ones may be: see P2. Returns 0.
+
+    The frame word of a live object of a whole page names its own frame, which no link does, until its owner says what it is."""
+    if read_once(m, at + CACHE.first) == 0:
+        pfn = ref >> PAGE_WORDS_SHIFT
+        frame_set_word(m, pfn, frame_owner(FRAME_SLAB, pfn))
     flags = read_once(m, at + CACHE.flags)
     if (flags & TYPESAFE) == 0:
         expected = 0 if (flags & CTOR_ZERO) != 0 else POISON_OBJECT
@@ -147,12 +167,24 @@ def check_alloc(m, at, ref):
 
 
 @kernel
-def check_free(m, at, magazine, ref):
-    """Debug: is the object constructed? Poison it if nobody may look at it. Returns 0, or -1 if it is in our magazine already."""
+def is_free(m, at, magazine, ref):
+    """Debug: 1 if `ref` is a whole page that is not live, or a smaller object in our magazine; one in a page is found when we drain it."""
+    if read_once(m, at + CACHE.first) == 0:
+        pfn = ref >> PAGE_WORDS_SHIFT
+        word = frame_word(m, pfn)
+        return int(frame_tag(word) == FRAME_SLAB and frame_payload(word) != pfn)
     for slot in range(read_once(m, magazine + MAGAZINE.held)):
         if read_once(m, magazine + MAGAZINE.slots + slot) == ref:
-            fetch_add(m, FRAMES_AT + POOL.double_free, 1)
-            return -1
+            return 1
+    return 0
+
+
+@kernel
+def check_free(m, at, magazine, ref):
+    """Debug: is the object constructed? Poison it if nobody may look at it. Returns 0, or -1 if it is known to be free already."""
+    if is_free(m, at, magazine, ref):
+        fetch_add(m, FRAMES_AT + POOL.double_free, 1)
+        return -1
     flags = read_once(m, at + CACHE.flags)
     words = read_once(m, at + CACHE.object_words)
     if (flags & CTOR_ZERO) != 0:
@@ -190,23 +222,26 @@ def slab_free(m, t, cache, ref):
     if read_once(m, at + CACHE.first) == 0:
         frame_set_word(m, ref >> PAGE_WORDS_SHIFT, frame_owner(FRAME_SLAB, 0))
     held = read_once(m, magazine + MAGAZINE.held)
-    if held == 2 * MAGAZINE_HALF:
-        magazine_drain(m, t, cache, MAGAZINE_HALF)
-        held = MAGAZINE_HALF
+    capacity = read_once(m, at + CACHE.capacity)
+    if held == capacity:
+        held = capacity >> 1
+        magazine_drain(m, t, cache, held)
     write_once(m, magazine + MAGAZINE.slots + held, ref)
     write_once(m, magazine + MAGAZINE.held, held + 1)
     return 0
 
 
 @kernel
-def pages_free(m, first):
-    """Give the frames linked from pfn `first` back to the pool. Returns how many."""
+def empties_free(m, at):
+    """Give the empty pages of the cache at `at` back to the pool, one by one (S9). Returns how many."""
     freed = 0
-    pfn = first
-    while pfn != 0:
-        following = frame_payload(frame_word(m, pfn))
+    for _ in range(read_once(m, at + CACHE.empties)):
+        spin_lock(m, at + CACHE.lock)
+        pfn = empty_drop(m, at)
+        spin_unlock(m, at + CACHE.lock)
+        if pfn == 0:  # in use again
+            break
         frame_free(m, pfn)
-        pfn = following
         freed += 1
     return freed
 
@@ -215,36 +250,43 @@ def pages_free(m, first):
 def cache_shrink(m, t, cache):
     """Give the empty pages of `cache` up: to the pool now, or after a grace period if it is type-stable.
 
-    Returns how many. 0 also while the pages of an earlier call still wait: they have the cache's one callback."""
+    Returns how many. 0 also while the callback of an earlier call is queued, which the cache has only one of (S7)."""
     at = cache_at(cache)
+    if read_once(m, at + CACHE.flags) & TYPESAFE == 0:
+        return empties_free(m, at)
+    moved = 0
     spin_lock(m, at + CACHE.lock)
-    if read_once(m, at + CACHE.waiting) != 0:
-        spin_unlock(m, at + CACHE.lock)
-        return 0
-    moved = read_once(m, at + CACHE.empties)
-    first = empties_collect(m, at)
-    typesafe = read_once(m, at + CACHE.flags) & TYPESAFE
-    if typesafe != 0:
-        write_once(m, at + CACHE.batch, first)
-        write_once(m, at + CACHE.waiting, moved)
+    if read_once(m, at + CACHE.queued) == 0:
+        moved = empties_collect(m, at)
+        write_once(m, at + CACHE.queued, int(moved != 0))
     spin_unlock(m, at + CACHE.lock)
-    if typesafe == 0:
-        return pages_free(m, first)
     if moved != 0:
         call_rcu(m, t, at + CACHE.head, FUNC_FREE_SLAB_PAGE)
     return moved
 
 
 @kernel
-def shrink_callback(m, head):
-    """FUNC_FREE_SLAB_PAGE: the grace period of the cache whose CACHE.head is `head` has passed. Returns how many pages went to the pool."""
-    at = head - CACHE.head
+def waiting_pop(m, at):
+    """Take a page whose grace period has passed, for the pool. Returns its pfn; 0 if none is left, and the callback is over."""
     spin_lock(m, at + CACHE.lock)
-    first = read_once(m, at + CACHE.batch)
-    write_once(m, at + CACHE.batch, 0)
-    write_once(m, at + CACHE.waiting, 0)
+    pfn = batch_pop(m, at)
+    if pfn == 0:
+        write_once(m, at + CACHE.queued, 0)
     spin_unlock(m, at + CACHE.lock)
-    return pages_free(m, first)
+    return pfn
+
+
+@kernel
+def shrink_callback(m, head):
+    """FUNC_FREE_SLAB_PAGE: the grace period of the cache whose CACHE.head is `head` has passed. Give the pages that were not taken back
+    to the pool, one by one (S9). Returns how many."""
+    freed = 0
+    pfn = waiting_pop(m, head - CACHE.head)
+    while pfn != 0:
+        frame_free(m, pfn)
+        freed += 1
+        pfn = waiting_pop(m, head - CACHE.head)
+    return freed
 
 
 @kernel
@@ -258,11 +300,11 @@ def slab_flush_magazines(m, t):
 
 @kernel(entry=True)
 def cache_destroy(m, t, cache):
-    """Take cache number `cache` down. Returns 0; -1 if objects are live or in another thread's magazine, or pages wait for a grace period:
-    then call it again after an RCU barrier (S-8)."""
+    """Take cache number `cache` down. Returns 0; -1 if objects are live or in another thread's magazine, or a callback is queued: then
+    call it again after an RCU barrier (S-8)."""
     at = cache_at(cache)
     slab_flush_magazines(m, t)
     cache_shrink(m, t, cache)
-    if read_once(m, at + CACHE.pages) != 0 or read_once(m, at + CACHE.waiting) != 0:
+    if read_once(m, at + CACHE.pages) != 0 or read_once(m, at + CACHE.queued) != 0:
         return -1
     return write_once(m, at + CACHE.object_words, 0)

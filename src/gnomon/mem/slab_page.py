@@ -8,6 +8,9 @@ Owns       CACHE at cache_at(cache), under CACHE.lock; SLAB_PAGE, the first word
 Guarantees S1  an object is in one place: in its page's bitmap, in one magazine, or live
            S2  a page begins constructed: zero where the cache says so; the constructor never runs again (S-5)
            S3  CACHE.out is the number of objects that are not in a bitmap, CACHE.pages the number of pages
+           S8  a page that waits for its grace period is memory of this cache until its callback has it: under CACHE.lock it is taken back,
+               as it is, and used at once (S-1, S-2). Then it is the callback's no more; when it is empty again it waits for a grace
+               period that begins after that
 Context    "CACHE.lock is held" says who needs it; POOL.lock nests inside no cache lock: pages are got and given back outside
 Progress   a few loads and stores an object
 
@@ -48,8 +51,12 @@ CACHE = record(
     waiting=1,  # pages that wait for a grace period
     batch=1,  # first pfn of those, linked by their frame words
     head=RCU_HEAD.size,  # their callback
+    queued=1,  # 1 from call_rcu() until the callback has run, also when every page was taken back
+    capacity=1,  # objects a magazine holds at most
     grown=1,  # pages ever got from the pool
     shrunk=1,  # pages ever given up
+    taken_back=1,  # of those, pages used again before their callback ran
+    peak=1,  # most pages at once, those that wait among them
 )
 
 SLAB_PAGE = record("SLAB_PAGE", "Header of a page of small objects.", cache=1, free=1, next=1, prev=1)
@@ -119,6 +126,15 @@ def empty_pop(m, at):
 
 
 @kernel
+def page_claim(m, at, pfn):
+    """Say that frame `pfn` is a page of the cache at `at`, in no list. Returns 0."""
+    payload = 0
+    if read_once(m, at + CACHE.first) != 0:
+        payload = pfn << PAGE_WORDS_SHIFT
+    return frame_set_word(m, pfn, frame_owner(FRAME_SLAB, payload))
+
+
+@kernel
 def page_new(m, t, cache):
     """Get a page for `cache` from the pool and construct it; in no list yet. No lock is held. Returns its pfn or 0."""
     at = cache_at(cache)
@@ -130,32 +146,59 @@ def page_new(m, t, cache):
     first = read_once(m, at + CACHE.first)
     if flags == 0 and read_once(m, FRAMES_AT + POOL.debug) != 0:
         poison_fill(m, page + first, PAGE_WORDS - first, POISON_OBJECT)
-    if first == 0:
-        frame_set_word(m, pfn, frame_owner(FRAME_SLAB, 0))
-        return pfn
-    frame_set_word(m, pfn, frame_owner(FRAME_SLAB, page))
-    write_once(m, page + SLAB_PAGE.cache, cache)
-    write_once(m, page + SLAB_PAGE.free, shl(1, read_once(m, at + CACHE.per_page)) - 1)
+    page_claim(m, at, pfn)
+    if first != 0:
+        write_once(m, page + SLAB_PAGE.cache, cache)
+        write_once(m, page + SLAB_PAGE.free, shl(1, read_once(m, at + CACHE.per_page)) - 1)
     return pfn
 
 
 @kernel
 def page_add(m, at, pfn):
     """Add a new page, all free, to the cache at `at`. CACHE.lock is held. Returns 0."""
-    write_once(m, at + CACHE.pages, read_once(m, at + CACHE.pages) + 1)
+    pages = read_once(m, at + CACHE.pages) + 1
+    write_once(m, at + CACHE.pages, pages)
     write_once(m, at + CACHE.grown, read_once(m, at + CACHE.grown) + 1)
+    held = pages + read_once(m, at + CACHE.waiting)
+    if held > read_once(m, at + CACHE.peak):
+        write_once(m, at + CACHE.peak, held)
     return empty_push(m, at, pfn)
 
 
 @kernel
+def batch_pop(m, at):
+    """Take a page off those of the cache at `at` that wait. CACHE.lock is held. Returns its pfn or 0."""
+    pfn = read_once(m, at + CACHE.batch)
+    if pfn != 0:
+        write_once(m, at + CACHE.batch, frame_payload(frame_word(m, pfn)))
+        write_once(m, at + CACHE.waiting, read_once(m, at + CACHE.waiting) - 1)
+    return pfn
+
+
+@kernel
+def page_take_back(m, at):
+    """Take a page that waits back into the cache at `at`, all free and constructed as it is (S8); in no list. CACHE.lock is held.
+    Returns its first word, or 0 if none waits."""
+    pfn = batch_pop(m, at)
+    if pfn != 0:
+        page_claim(m, at, pfn)
+        write_once(m, at + CACHE.pages, read_once(m, at + CACHE.pages) + 1)
+        write_once(m, at + CACHE.taken_back, read_once(m, at + CACHE.taken_back) + 1)
+    return pfn << PAGE_WORDS_SHIFT
+
+
+@kernel
 def object_take(m, at):
-    """Take a free object from the pages of the cache at `at`. CACHE.lock is held. Returns its reference, or 0 if all are in use."""
+    """Take a free object from the pages of the cache at `at`, those that wait last. CACHE.lock is held. Returns its reference, or 0 if
+    all are in use and none waits."""
     first = read_once(m, at + CACHE.first)
     page = 0
     if first != 0:
         page = read_once(m, at + CACHE.partial)
     if page == 0:
         page = empty_pop(m, at)
+        if page == 0:
+            page = page_take_back(m, at)
         if page == 0:
             return 0
         if first != 0:
@@ -194,17 +237,26 @@ def object_give(m, at, ref):
 
 
 @kernel
+def empty_drop(m, at):
+    """Take an empty page out of the cache at `at`. CACHE.lock is held. Returns its pfn or 0."""
+    page = empty_pop(m, at)
+    if page != 0:
+        write_once(m, at + CACHE.pages, read_once(m, at + CACHE.pages) - 1)
+        write_once(m, at + CACHE.shrunk, read_once(m, at + CACHE.shrunk) + 1)
+    return page >> PAGE_WORDS_SHIFT
+
+
+@kernel
 def empties_collect(m, at):
-    """Take all empty pages out of the cache at `at` and link them by their frame words. CACHE.lock is held. Returns the first pfn or 0."""
+    """Have every empty page of the cache at `at` wait for a grace period; none waits yet. CACHE.lock is held. Returns how many."""
     last = 0
     moved = 0
-    page = empty_pop(m, at)
-    while page != 0:
-        pfn = page >> PAGE_WORDS_SHIFT
+    pfn = empty_drop(m, at)
+    while pfn != 0:
         frame_set_word(m, pfn, frame_owner(FRAME_SLAB, last))
         last = pfn
         moved += 1
-        page = empty_pop(m, at)
-    write_once(m, at + CACHE.pages, read_once(m, at + CACHE.pages) - moved)
-    write_once(m, at + CACHE.shrunk, read_once(m, at + CACHE.shrunk) + moved)
-    return last
+        pfn = empty_drop(m, at)
+    write_once(m, at + CACHE.batch, last)
+    write_once(m, at + CACHE.waiting, moved)
+    return moved

@@ -154,9 +154,9 @@ class Rig:
             self.call(shrink_all, self.t)
 
     def waiting(self) -> int:
-        """Slab pages and shadow pages that wait for a grace period."""
-        waiting = sum(cache_stats(self.m, cache)["waiting"] for cache in (CACHE_DESC, CACHE_SP, CACHE_TABLE))
-        return waiting + self.field("deferred")
+        """Slab pages and shadow pages that wait for a grace period, or for a callback whose pages were all taken back."""
+        stats = [cache_stats(self.m, cache) for cache in (CACHE_DESC, CACHE_SP, CACHE_TABLE)]
+        return sum(s["waiting"] or s["queued"] for s in stats) + self.field("deferred")
 
     def remains(self) -> list[str]:
         """Clear the machine and ask every oracle of mem: what was written after its free, freed twice, or leaks."""

@@ -28,6 +28,7 @@ from gnomon.check.scenarios import (
     rounds,
     share,
     slab,
+    slab_frames,
     sleep,
     summary,
     tutorial,
@@ -37,9 +38,9 @@ from gnomon.check.scenarios import (
 from gnomon.check.scenarios.entry import CATALOG, Entry
 
 MODULES = (
-    *(locks, rcu, slab, refine, pressure, rmap, rmap_lock, handshake, harvest, megapages, zapping, rounds, guest_tables, moved_frames),
-    *(sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, share, age, log_modes, dirty_ring, summary, unsync),
-    tutorial,
+    *(locks, rcu, slab, slab_frames, refine, pressure, rmap, rmap_lock, handshake, harvest, megapages, zapping, rounds, guest_tables),
+    *(moved_frames, sleep, guest_data, hardware, bound, central, reuse, recheck, invalidate, share, age, log_modes, dirty_ring, summary),
+    *(unsync, tutorial),
 )
 
 

@@ -78,7 +78,12 @@ RULES = (
     rule("I-22", "a split's child table is filled before it is linked", "megapages/split:link-first"),
     rule("I-23", "a large spte of a logged slot never gets W", "megapages/split-late:widens", "megapages/split:bits-first"),
     rule("S-1", "an object may be another one inside the same read section", "reuse/middle-level-guard:none"),
-    rule("S-2", "inside a read section an address stays an object of the cache", "slab/page-kept:no-grace-period"),
+    rule(
+        "S-2",
+        "inside a read section an address stays an object of the cache",
+        "slab/page-kept:no-grace-period",
+        "slab/taken-back:freed-all-the-same",
+    ),
     rule("S-3", "a reader validates what it found", "reuse/middle-level-guard:none", "rmap/reused-descriptor:no-nulls"),
     rule("S-4", "an object is initialised before it can be found", "rmap/new-descriptor:publishes-first"),
     rule("S-5", "objects are constructed when their page joins the cache", "refine/allocator:not-constructed"),
@@ -88,7 +93,7 @@ RULES = (
         "slab/page-kept:looks-before",
         "slab/page-kept:looks-after",
     ),
-    rule("S-7", "a page leaves the cache through a grace period", "slab/page-kept:no-grace-period"),
+    rule("S-7", "a page leaves the cache through a grace period", "slab/page-kept:no-grace-period", "slab/taken-back:joins-batch"),
     rule(
         "S-8",
         "no free-list link inside objects; a cache is not taken down before its pages",

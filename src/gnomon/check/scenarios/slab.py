@@ -14,7 +14,6 @@ from gnomon.mem.slab import (
     cache_destroy,
     cache_init,
     cache_shrink,
-    pages_free,
     shrink_callback,
     slab_alloc,
     slab_flush_magazines,
@@ -110,8 +109,7 @@ def never_reused(m, at):
 @kernel
 def shrink_now(m, t, cache):
     """Mutant of cache_shrink(): does not tell type-stable pages from others."""
-    pfn = read_once(m, POINTER_AT + 16)
-    pages_free(m, pfn)
+    frame_free(m, read_once(m, POINTER_AT + 16))
     return 0
 
 

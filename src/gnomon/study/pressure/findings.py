@@ -34,10 +34,11 @@ def findings(outcomes: Sequence[Outcome]) -> list[Finding]:
             )
         )
     if slab:
-        kept = slab.peak_pages <= slab.bound
-        found.append(
-            Finding("C2", kept, f"typesafe-slab: {slab.peak_pages} held at most; n_max and the threads' magazines are {slab.bound}")
+        text = (
+            f"typesafe-slab: page tables take {slab.peak_pages} frames at most; n_max of {slab.n_max} and one a thread are {slab.bound}; "
+            + ", ".join(f"{c.name} {c.peak} of {slab.within(c)}" for c in slab.caches[1:])
         )
+        found.append(Finding("C2", slab.is_bounded, text))
     if slab and alone:
         text = (
             f"typesafe-slab: the consumer gets {alone.peak('held')} frames without the shrinker, while slabs keep up to "

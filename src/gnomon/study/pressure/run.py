@@ -8,6 +8,7 @@ Consumer   in the middle third of the time it takes every frame that the pool gi
 Shrinker   when the pool is below low, every machine zaps its oldest shadow pages and empty slab pages go back, by way of a grace period
 Callbacks  a thread runs batches as the softirq does: blimit callbacks each until a queue passes qhimark
 Sampled    every SAMPLE_S: live shadow pages, deferred ones, frames that slabs keep free, frames free in the pool
+Counted    by the kernels: the most frames that each slab cache ever had. No moment between two samples escapes that
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
 from gnomon.lang import PAGE_SIZE
-from gnomon.lang.fixed import FRAMES_AT
+from gnomon.lang.fixed import FRAMES_AT, RCU_AT
 from gnomon.lang.kernel import compile_kernel
 from gnomon.mem.debug import cache_stats, mem_stats
 from gnomon.mem.pool import POOL
-from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE, MAGAZINE_HALF
+from gnomon.mem.slab import CACHE_DESC, CACHE_SP, CACHE_TABLE
 from gnomon.mmu import designs
 from gnomon.mmu.design import RECLAIM, RECLAIM_THROTTLED
+from gnomon.mmu.rmap import DESC_SPTES
+from gnomon.mmu.vcpu import SPARE_DESCS
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import reclaim
 from gnomon.study.crew import Crew
@@ -32,11 +35,14 @@ from gnomon.study.pressure.consumer import CTL, consume, softirq
 from gnomon.study.rig import Rig
 from gnomon.study.stress.churn import zap_all
 from gnomon.study.stress.stage import Stress
+from gnomon.sync.state import RCU
 from gnomon.sync.stats import sync_stats
 from gnomon.vm.host import LOW_FRAMES, Host
 
 VMS, ALIASES, PAGES, N_MAX = 2, 120, 32, 64
-CACHES = (CACHE_SP, CACHE_DESC, CACHE_TABLE)
+CACHES = {CACHE_TABLE: "page tables", CACHE_SP: "headers", CACHE_DESC: "descriptors"}
+DESCRIPTORS = PAGES * -(-N_MAX // DESC_SPTES) + SPARE_DESCS
+"""Descriptors of a machine at most. A leaf table maps each page once, so an rmap has n_max entries at most; the vCPU has spare ones."""
 SAMPLE_S = 0.02
 WHOLE_SLOT = -1
 SLAB = "typesafe-slab"
@@ -56,6 +62,16 @@ class Sample:
     held: int  # by the consumer
 
 
+@dataclass(frozen=True)
+class Cache:
+    """The frames of a slab cache: `peak` of them at most, those that wait for a grace period too; `filled` hold the objects that n_max
+    shadow pages are, or need."""
+
+    name: str
+    peak: int
+    filled: int
+
+
 @dataclass
 class Outcome:
     """One reclaim: how far each figure went, and what was counted."""
@@ -64,7 +80,8 @@ class Outcome:
     shrinker: bool
     seconds: float
     n_max: int  # of all machines
-    threads: int
+    threads: int  # that have magazines: each is a CPU to the slab
+    caches: tuple[Cache, ...]
     samples: list[Sample] = field(repr=False)
     counts: dict[str, int]
     lost: tuple[str, ...]
@@ -74,13 +91,30 @@ class Outcome:
 
     @property
     def peak_pages(self) -> int:
-        """Shadow pages live, deferred and cached together, at most."""
-        return max(s.live + s.deferred + s.cached for s in self.samples)
+        """Frames of page tables at most: live, deferred, kept by the slab. Of slabs as counted, else as sampled."""
+        return self.caches[0].peak or max(s.live + s.deferred for s in self.samples)
 
     @property
     def bound(self) -> int:
-        """n_max, and what the magazines of a cache hold: 2 * MAGAZINE_HALF objects a thread, a page each."""
-        return self.n_max + self.threads * 2 * MAGAZINE_HALF
+        """What the frames of page tables stay within: n_max, and one a thread."""
+        return self.within(self.caches[0])
+
+    def within(self, cache: Cache) -> int:
+        """What the frames of `cache` stay within: those that its objects fill when most are live, and one a thread (S9 of mem/slab.py).
+
+        A frame is got only by a thread that has seen, under the cache's lock, that no page has a free object and no page waits. At that
+        moment every object of the cache's P pages is live or in a magazine. Of the T threads, B have decided to get a frame, or have one
+        on the way: their magazines are empty. Each of the T - B others holds at most one page's worth of objects, for a magazine is no
+        larger. With n objects a page and at most L ever live, of which the wanted one is not live yet: P <= (L - 1) / n + T - B, and
+        with the B frames to come there are (L - 1) / n + T. One frame more may be on its way back to the pool: the cache's one callback
+        gives its pages back one by one. (L - 1) / n and one, in whole frames, is what L objects fill. Frames come at such moments only,
+        so the bound holds at all others, too. `slab/waiting` and `slab/hand-over` ask the checker the same, in every state."""
+        return cache.filled + self.threads
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether every cache stayed within its bound (C2): n_max, and one slab page a cache and CPU."""
+        return all(cache.peak <= self.within(cache) for cache in self.caches)
 
     @property
     def title(self) -> str:
@@ -98,7 +132,8 @@ class Outcome:
 
     def document(self) -> dict:
         """For machines."""
-        return asdict(self) | {"peak_pages": self.peak_pages, "bound": self.bound, "least_free": self.least_free}
+        told = {"peak_pages": self.peak_pages, "bound": self.bound, "bounds": {c.name: self.within(c) for c in self.caches}}
+        return asdict(self) | told | {"least_free": self.least_free}
 
     @property
     def least_free(self) -> int:
@@ -184,8 +219,18 @@ def run(
     counts |= {"shrinker runs": runs, "refused to the consumer": int(words[ctl + CTL.refused])}
     counts["slab-cached while it was"] = max((s.cached for s in samples if s.held), default=0)
     counts |= {name: rig.pool(name.replace(" ", "_")) for name in ("write after free", "not constructed", "double free")}
-    threads = len(slots) + sum(1 + len(stress.jobs) for stress in stresses)
-    return Outcome(name, shrinker, time.monotonic() - began, N_MAX * VMS, threads, samples, counts, tuple(lost[:8]))
+    threads = int(words[RCU_AT + RCU.threads])
+    return Outcome(name, shrinker, time.monotonic() - began, N_MAX * VMS, threads, caches(rig), samples, counts, tuple(lost[:8]))
+
+
+def caches(rig: Rig) -> tuple[Cache, ...]:
+    """What each slab cache came to; that of page tables first."""
+    objects = {CACHE_TABLE: N_MAX * VMS, CACHE_SP: N_MAX * VMS, CACHE_DESC: DESCRIPTORS * VMS}
+    found = []
+    for cache, name in CACHES.items():
+        stats = cache_stats(rig.m, cache)
+        found.append(Cache(name, stats["peak"], -(-objects[cache] // stats["per_page"])))
+    return tuple(found)
 
 
 def put_to_sleep(stress: Stress) -> None:
@@ -210,7 +255,7 @@ def sample(at: float, stresses: list[Stress], ctl: int) -> Sample:
         in_use -= deferred  # charged until they are free
     cached = 0
     for stats in (cache_stats(rig.m, cache) for cache in CACHES):
-        cached += stats["pages"] + stats["waiting"] - -(-stats["live"] // max(1, stats["per_page"]))
+        cached += max(0, stats["pages"] + stats["waiting"] - -(-stats["live"] // stats["per_page"]))
     return Sample(at, max(0, in_use), deferred, cached, int(rig.words[FRAMES_AT + POOL.free]), int(rig.words[ctl + CTL.held]))
 
 
@@ -220,6 +265,7 @@ def counted(stresses: list[Stress]) -> dict[str, int]:
     pool, sync = mem_stats(rig.m), sync_stats(rig.m)
     found = {"low crossings": pool["low_crossings"], "min crossings": pool["min_crossings"], "failed allocations": pool["failures"]}
     found |= {"grace periods": sync["grace_periods_completed"], "callbacks": sync["callbacks_invoked"], "floods": sync["floods"]}
+    found["slab pages taken back"] = sum(cache_stats(rig.m, cache)["taken_back"] for cache in CACHES)
     for name in ("zaps", "stalls", "harvests"):
         found[name] = sum(s.rig.field(name) for s in stresses)
     return found
