@@ -251,3 +251,24 @@ def test_can_a_guests_failure_look_like_success_because_a_process_has_eight_bits
     from gnomon.cli.main import status
 
     assert status(code) == left
+
+
+def test_is_a_full_disk_behind_stdout_told_in_one_sentence(gnomon):
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([*REAL, "check"], stdout=full, stderr=subprocess.PIPE, env=gnomon.environment, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.decode().startswith("gnomon: what it found cannot be written: No space left on device")
+
+
+def test_does_a_command_work_whose_stdout_is_closed(gnomon):
+    words = ["sh", "-c", 'exec "$@" >&-', "sh", *REAL, "check"]
+    ended = subprocess.run(words, stderr=subprocess.PIPE, env=gnomon.environment, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_does_a_locale_of_few_letters_matter(gnomon):
+    """Sources are UTF-8 whatever the user's locale is, and what it cannot show is a question mark."""
+    environment = {**gnomon.environment, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run([*REAL, "check", "tutorial/treiber", "--set", "NODES=2"], capture_output=True, env=environment, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(b"tutorial/treiber  model=tso  proved")

@@ -59,7 +59,7 @@ def bench(
     if html:
         from gnomon.report.bench_page import bench_page
 
-        write(lambda: html.write_text(bench_page(found, HEADER, cells, about)), html)
+        write(lambda: html.write_text(bench_page(found, HEADER, cells, about), encoding="utf-8"), html)
     if json:
         say.json(found)
     else:
@@ -97,4 +97,4 @@ def cells(row: Row) -> tuple:
 def about(name: str) -> str:
     """What a bench measures: the first paragraph of its module."""
     spec = importlib.util.find_spec(benches()[name])
-    return " ".join(ast.get_docstring(ast.parse(Path(spec.origin).read_text())).split("\n\n")[0].split())
+    return " ".join(ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))).split("\n\n")[0].split())

@@ -133,7 +133,7 @@ def claims(
         from gnomon.report.claims_page import claims_page, evidence
 
         text = claims_page(rows, {id: evidence(found, about) for id, found in seen.items()}, runs)
-        write(lambda: html.write_text(text), html)
+        write(lambda: html.write_text(text, encoding="utf-8"), html)
     if json:
         say.json([asdict(row) | {"run": asdict(runs[row.id]) if row.id in runs else None} for row in rows])
     else:
@@ -175,7 +175,7 @@ def litmus(
     rows, alarm, refused = [], False, 0
     for file in files:
         try:
-            test = parse(file.read_text(errors="replace"), str(file))
+            test = parse(file.read_text(encoding="utf-8", errors="replace"), str(file))
             verdict = run(test, model)
         except (OSError, LitmusError) as error:  # the others are explored all the same
             reason = str(error) if isinstance(error, LitmusError) else f"cannot read {file}: {error.strerror}"

@@ -10,6 +10,7 @@ Data goes to stdout, everything else to stderr. An error is `gnomon: what`, an e
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -63,6 +64,7 @@ COMMANDS = {
     "study": ("study:study", "Run every combination of a sweep on a cluster, the results in a DuckDB file."),
 }
 """Where each command is, and its line in the overview: imported only when it is called."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 VERDICTS = ("check", "claims", "replay", "litmus")
 """What they found is their exit code: 1 is violated and 2 undecided, so what fails without a verdict is 2, and misuse 3."""
 
@@ -77,11 +79,21 @@ class Terminated(BaseException):
 def main() -> None:
     """The console script. Leaves without waiting for threads: what runs in them has nothing left to say."""
     _end_on_signals()
+    _make_streams_take_anything()
     code = command(None)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(status(code))
+
+
+def _make_streams_take_anything() -> None:
+    """A stream that the caller has closed goes nowhere, and one that knows few letters gets a ? for the others."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout.reconfigure(errors="replace")
 
 
 def status(code: int) -> int:
@@ -115,6 +127,9 @@ def command(words: list[str] | None) -> int:
     except Exception as error:
         if _signalled:
             return 128 + _signalled[0]  # a compiler's callback dropped the exception that the signal raised, and failed for it
+        if isinstance(error, OSError) and error.errno in FULL:
+            say.error(GnomonError(f"{error.filename or 'what it found'} cannot be written: {error.strerror}", "make room there"))
+            return failed
         if os.environ.get("GNOMON_TRACEBACK"):
             raise
         say.error(GnomonError(f"internal error: {type(error).__name__}: {error}", "GNOMON_TRACEBACK=1 shows where; please report it"))

@@ -60,7 +60,7 @@ def pressure(
     if html:
         from gnomon.report.pressure_page import pressure_page
 
-        write(lambda: html.write_text(pressure_page(outcomes, HEADER, cells, said(found))), html)
+        write(lambda: html.write_text(pressure_page(outcomes, HEADER, cells, said(found)), encoding="utf-8"), html)
     if json:
         say.json({"outcomes": [o.document() for o in outcomes], "findings": [asdict(f) for f in found]})
     else:

@@ -63,7 +63,7 @@ def write_pictures(timeline: Timeline, html: Path | None, trace: Path | None) ->
         from gnomon.report.page import page
 
         text = page(timeline, about(result.scenario), f"gnomon check {result.scenario} --model {result.model}")
-        write(lambda: html.write_text(text), html)
+        write(lambda: html.write_text(text, encoding="utf-8"), html)
     if trace:
         from gnomon.report.race_trace import race_trace
 

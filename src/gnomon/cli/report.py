@@ -181,11 +181,11 @@ def replace(path: Path, text: str) -> None:
     """Write the file whole or not at all: under another name first. A pipe or a device is written to."""
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             return
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with open(fd, "w") as file:
+            with open(fd, "w", encoding="utf-8") as file:
                 file.write(text)
             mask = os.umask(0)
             os.umask(mask)

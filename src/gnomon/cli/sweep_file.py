@@ -54,7 +54,7 @@ MOST_SHARDS = 255
 def load(path: Path) -> Sweep:
     """Read a sweep. Raises GnomonError, exit code 2, for one that cannot be."""
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise GnomonError(f"cannot read {path}: {error.strerror}", exit_code=2) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

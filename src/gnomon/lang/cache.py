@@ -34,7 +34,7 @@ _IMPORT = re.compile(r"^\s*(?:from\s+(gnomon[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*
 def kernel_sources(package: Path = PACKAGE) -> list[Path]:
     """Every file whose text can change what a kernel compiles to, in a fixed order: those that define kernels, all of lang, and
     whatever of the kernel layers these import, directly or not."""
-    texts = {path: path.read_text() for layer in KERNEL_LAYERS for path in (package / layer).glob("**/*.py")}
+    texts = {path: path.read_text(encoding="utf-8") for layer in KERNEL_LAYERS for path in (package / layer).glob("**/*.py")}
     wanted = [path for path, text in texts.items() if "@kernel" in text or path.parent.name == "lang"]
     reached = set()
     while wanted:

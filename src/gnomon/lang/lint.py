@@ -41,7 +41,7 @@ def is_kernel(node: ast.AST) -> bool:
 
 def lint_file(path: Path) -> list[Fault]:
     """Every fault of every kernel in a source file."""
-    tree = ast.parse(path.read_text(), str(path))
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     faults: list[Fault] = []
     for node in ast.walk(tree):
         if is_kernel(node):

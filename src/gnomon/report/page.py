@@ -17,13 +17,13 @@ ARROWHEAD = (
 
 def colours() -> str:
     """The part of the style sheet that a picture needs too."""
-    return (files(__package__) / "colours.css").read_text()
+    return (files(__package__) / "colours.css").read_text(encoding="utf-8")
 
 
 def document(title: str, body: str) -> str:
     """A whole page around `body`, with the style sheet and the player."""
     here = files(__package__)
-    style, script = (here / "style.css").read_text(), (here / "player.js").read_text()
+    style, script = (here / "style.css").read_text(encoding="utf-8"), (here / "player.js").read_text(encoding="utf-8")
     head = (
         "<meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
         f"<title>{escape(title)}</title><link rel=icon href='data:,'><style>{colours()}{style}</style>"

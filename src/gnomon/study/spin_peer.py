@@ -36,7 +36,7 @@ def run(reduced: bool) -> Pan:
             raise GnomonError(f"{program} is not installed")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "treiber.pml").write_text(resources.files("gnomon.study").joinpath("treiber.pml").read_text())
+        (folder / "treiber.pml").write_text(resources.files("gnomon.study").joinpath("treiber.pml").read_text(encoding="utf-8"))
         _call(folder, "spin", "-DP=3", "-DN=3", "-DOPS=1", "-DTAGMOD=64", "-a", "treiber.pml")
         _call(folder, "gcc", "-O2", "-w", "-DSAFETY", *([] if reduced else ["-DNOREDUCE"]), "-o", "pan", "pan.c")
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

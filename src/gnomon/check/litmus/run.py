@@ -32,7 +32,7 @@ class Verdict:
 
 def run_file(path: Path, model: str = "tso") -> Verdict:
     """Explore the test in a file. Raises LitmusError or OSError."""
-    return run(parse(path.read_text(errors="replace"), str(path)), model)
+    return run(parse(path.read_text(encoding="utf-8", errors="replace"), str(path)), model)
 
 
 def run(test: Litmus, model: str = "tso") -> Verdict:
