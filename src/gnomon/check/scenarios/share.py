@@ -10,6 +10,8 @@ from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.invalidate import CONTENT, SAFETY, TRIES, modelled_is_zero, progress_alone
 from gnomon.check.scenarios.machine_stage import Stage, copy_round, page_word
+from gnomon.check.scenarios.megapages import prepared
+from gnomon.check.scenarios.megapages_mutants import zap_no_region
 from gnomon.check.scenarios.stage import DATA_AT, frames_are_safe
 from gnomon.lang import kernel
 from gnomon.lang.atomics import load_acquire, read_once, store_release, write_once
@@ -20,13 +22,15 @@ from gnomon.mem.pool import FRAME_GUEST, PAGE_WORDS_SHIFT, POOL, frame_tag
 from gnomon.mmu.host_access import host_store_begin, host_store_end
 from gnomon.mmu.host_page import frames_changed, is_fault_stale
 from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames, move_page, zap_pages
+from gnomon.mmu.region import leaf_rmap
 from gnomon.mmu.share import may_share, merge, own_page, share_frames, share_page, shared_access, unshare
-from gnomon.mmu.sharers import give_up, leave, set_sharer
+from gnomon.mmu.sharers import give_up, leave, set_sharer, spte_rmap
 from gnomon.mmu.slot import back_page, backing, backing_fault, index_of_frame, mark_dirty, sharer_after
 from gnomon.mmu.tlb import TLB_READ, tlb_host
 from gnomon.mmu.translate import mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm_words import VM
+from gnomon.mmu.zap import zap_region
 from gnomon.sync.spinlock import spin_lock, spin_unlock
 
 PAIR_AT = DATA_AT + 16
@@ -102,6 +106,12 @@ def unshare_in_place(m, vm, t, index):
 
 
 @kernel
+def own_whatever(m, vm, t, index):
+    """Mutant of own_page(): does not look whether others have the frame."""
+    return backing_fault(m, vm, t, index)
+
+
+@kernel
 def leave_unnamed(m, vm, index, pfn):
     """Mutant of leave() for two pages: the frame's word goes on naming the page that left."""
     following = sharer_after(m, vm, index) - 1
@@ -143,9 +153,21 @@ def move_early(m, vm, t, index, old):
 
 
 @kernel
-def share_two(m, vm, t):
-    """The host shares the frame of page 0 with page 1, if they hold the same."""
-    write_once(m, PAIR_AT + 1, 1)
+def set_sharer_uncounted(m, vm, index, following):
+    """Mutant of set_sharer(): the region of the page may be mapped large."""
+    return write_once(m, read_once(m, vm + VM.shared) + index, following)
+
+
+@kernel
+def rmap_by_name(m, vm, at, spte):
+    """Mutant of spte_rmap(): takes the spte for one of the page that its frame is named after."""
+    return leaf_rmap(m, vm, spte)
+
+
+@kernel
+def share_two(m, vm, t, other):
+    """The host shares the frame of page 0 with page `other`, if they hold the same."""
+    write_once(m, PAIR_AT + 1, other)
     return share_frames(m, vm, t, PAIR_AT, 1)
 
 
@@ -210,6 +232,12 @@ def pages_hold(m, vm, first, second):
 
 
 @kernel
+def region_holds(m, vm):
+    """1 if pages 0, 1 and 2 hold what was stored to them last."""
+    return int(pages_hold(m, vm, 1, 5) and page_word(m, vm, 2) == 0)
+
+
+@kernel
 def frames_match(m, vm):
     """1 if the guest frames are those behind pages, each named after one of them."""
     for index in range(read_once(m, vm + VM.pages)):
@@ -233,7 +261,7 @@ def machine(mutant: Mutant | None, vcpus: int = 1, shared: bool = True) -> Stage
     stage.scenario.label(FLAG_AT, "told")
     stage.scenario.label(PAIR_AT, "pair", words=2)
     if shared:
-        stage.scenario.run(share_two, stage.vm, stage.slot)
+        stage.scenario.run(share_two, stage.vm, stage.slot, 1)
     return stage
 
 
@@ -248,7 +276,7 @@ def ended(stage: Stage, first: int, second: int) -> Scenario:
 def store(mutant: Mutant | None) -> Scenario:
     stage = machine(mutant, shared=False)
     stage.scenario.thread("vcpu 0", stage.store(0, 1, 0), call(load_zero, stage.vcpus[0], 4096), stage.store(0, 0, 1))
-    stage.scenario.thread("sharer", call(share_two, stage.vm, stage.slot))
+    stage.scenario.thread("sharer", call(share_two, stage.vm, stage.slot, 1))
     return ended(stage, 1, 0)
 
 
@@ -259,6 +287,18 @@ def fault(mutant: Mutant | None) -> Scenario:
     stage.scenario.thread("vcpu 1", call(load_zero, stage.vcpus[1], 4096), stage.store(1, 1, 2))
     stage.scenario.at_end(CONTENT, pages_hold, stage.vm, 1, 2)
     return stage.finish()
+
+
+def region(mutant: Mutant | None) -> Scenario:
+    """Page 0 is one of a region that is mapped large, page 2 is in another."""
+    stage = prepared(mutant, pages=4, handshake=True, replace={frames_are_equal: modelled_are_equal})
+    stage.scenario.run(backing_fault, stage.vm, stage.slot, 2)
+    stage.scenario.label(PAIR_AT, "pair", words=2)
+    stage.scenario.thread("vcpu 0", stage.store(0, 1, 5), stage.store(0, 0, 1))
+    stage.scenario.thread("sharer", call(share_two, stage.vm, stage.slot, 2))
+    stage.scenario.at_end(CONTENT, region_holds, stage.vm)
+    frames_are_safe(stage.scenario)
+    return stage.scenario
 
 
 def reader(mutant: Mutant | None) -> Scenario:
@@ -322,7 +362,19 @@ register(
         fault,
         {
             "all-access": Mutant("lets a fast fault give W in a shared page (C1)", {shared_access: all_access}, property="expectation"),
+            "by-name": Mutant("looks for an spte in the rmap of another page (D3)", {spte_rmap: rmap_by_name}),
             "in-place": Mutant("lets the first who stores have the frame (C1)", {unshare: unshare_in_place}, property="expectation"),
+        },
+    )
+)
+register(
+    Entry(
+        "share/region",
+        "a page of a megapage comes to share a frame: no large spte maps it, before it has its own again (D4)",
+        region,
+        {
+            "uncounted": Mutant("maps a region large that has a shared page (D4)", {set_sharer: set_sharer_uncounted}, property=CONTENT),
+            "keeps-large": Mutant("leaves the large spte where it was (C2)", {zap_region: zap_no_region}, property=CONTENT),
         },
     )
 )
@@ -332,6 +384,7 @@ register(
         "who loads from a page after a store to it retired reads what was stored, not the frame that it shared (C4)",
         reader,
         {
+            "stores-in-place": Mutant("a device stores to the frame of two pages (C1)", {own_page: own_whatever}, property=CONTENT),
             "unzapped": Mutant("leaves the page mapped where it was (C4)", {unshare: unshare_unzapped}, property="expectation"),
             "skip-flush": Mutant("flushes no TLB (C4)", design="flush=skipped", property="expectation"),
             "no-sequence": Mutant("maps what it looked up before (C4, I-13)", {is_fault_stale: progress_alone}, property="expectation"),
