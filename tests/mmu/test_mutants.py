@@ -232,7 +232,7 @@ def wrong_frames(design):
 
     def look(_):
         rig.words[ctl + CTL.stop] = 0
-        wrong, _ = apart((follow, rig.m, rig.vcpus[0], ctl, va), (swap_roots, rig.m, rig.vcpus[1], rig.vm, ctl, va, 500))
+        wrong, _ = apart((follow, rig.m, rig.vcpus[0], ctl, va), (swap_roots, rig.m, rig.vcpus[1], rig.vm, ctl, va, 100))
         return f"{wrong} translations led to another address space's page" if wrong else ""
 
     return look

@@ -17,7 +17,7 @@ from gnomon.report.machine_trace import MachineTrace, machine_trace, rounds_trac
 from gnomon.sync.state import RCU
 
 VCPUS, VM_AT = [8192, 12288], 4096
-LONG = 60
+LONG = 240
 
 
 @pytest.fixture
@@ -33,7 +33,8 @@ def until(condition):
 
 
 def named(tracer, text):
-    return [e for e in tracer.trace.document()["traceEvents"] if text in e["name"]]
+    with tracer._lock:  # it looks on while we read
+        return [e for e in tracer.trace.document()["traceEvents"] if text in e["name"]]
 
 
 def test_is_each_thing_that_happens_on_its_track(machine):
@@ -42,14 +43,15 @@ def test_is_each_thing_that_happens_on_its_track(machine):
     words[RCU_AT + RCU.counter] = 5
     words[VM_AT + VM.harvested], words[VM_AT + VM.harvests] = 7, 1
     until(lambda: named(tracer, "7 pages harvested"))
+    words[FRAMES_AT + POOL.free] = 99
+    until(lambda: any(e["args"]["value"] == 99 for e in named(tracer, "free frames")))  # later in a look than the grace period's begin
     words[RCU_AT + RCU.completed] = 5
     until(lambda: named(tracer, "grace period 5"))
-    words[FRAMES_AT + POOL.free] = 99
-    until(lambda: any(e["args"]["value"] == 99 for e in named(tracer, "free frames")))
     words[VCPUS[1] + HART.instret] = 1000
     until(lambda: [e for e in named(tracer, "hart 1 MIPS") if e["args"]["value"] > 0])
+    waited = len(named(tracer, "waiting"))
     machine.paused = True
-    time.sleep(0.05)
+    until(lambda: len(named(tracer, "waiting")) > waited)  # hart 0 does so from the first look on, until it sees the pause
     before = words.copy()
     tracer.stop()
     assert (words == before).all()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+PASS = 36
+"""With FAKE_JOB_GATE, jobs of this seed and above wait until there is a file of that name."""
+
 
 def main():
     from gnomon.study.job import die_with
@@ -19,17 +22,20 @@ def main():
     if log:
         with open(log, "a") as file:
             file.write(f"{os.getpid()} {asked['seed']}\n")
+    gate = os.environ.get("FAKE_JOB_GATE")
+    while gate and asked["seed"] >= PASS and not os.path.exists(gate):
+        time.sleep(0.01)
     time.sleep(asked["harvest"] / 1e6)
     if "crash" in asked["append"]:
         print("first words\nlast words", file=sys.stderr)
         sys.exit(9)
     if "hog" in asked["append"]:
         kept = bytearray(300 << 20)
-        time.sleep(60)
+        time.sleep(3600)
         kept.clear()
     if "murder" in asked["append"]:
         os.kill(document["parent"], signal.SIGKILL)
-        time.sleep(60)
+        time.sleep(3600)
     if "abort" in asked["append"]:
         os.abort()
     Path(sys.argv[1]).write_bytes(msgspec.json.encode({"seed": asked["seed"], "pid": os.getpid(), "word": "fine"}))

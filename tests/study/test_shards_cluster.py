@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from test_cluster import Cluster, end
-from test_sweep import wait_for
+from test_sweep import LONG
 
 from gnomon.check.explore import explore
 from gnomon.check.scenarios.catalog import build
@@ -28,10 +28,6 @@ def cluster(tmp_path):
     made.close()
 
 
-def registered(cluster, name):
-    wait_for(lambda: "Registered to" in cluster.said(name), within=120)
-
-
 def check(cluster, *words):
     command = [*GNOMON, "check", *words, "--scheduler", cluster.address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cluster.environment, text=True)
@@ -43,8 +39,7 @@ def check(cluster, *words):
 def test_is_a_shard_left_unexplored_when_a_worker_is_killed_and_another_joins(cluster, monkeypatch):
     """The states, transitions and verdict of one process, though half of the tables were lost, and the edges' targets with them."""
     victim, _ = cluster.worker("one"), cluster.worker("two")
-    registered(cluster, "one")
-    registered(cluster, "two")
+    cluster.registered("one", "two")
     homes, done = set(), []
 
     def told(text):
@@ -54,7 +49,7 @@ def test_is_a_shard_left_unexplored_when_a_worker_is_killed_and_another_joins(cl
             threading.Timer(0.02, victim.kill).start()  # while a task runs, or between two
             cluster.worker("late")
         if states > 2 * MIDWAY and "joined" not in done:
-            registered(cluster, "late")
+            cluster.registered("late")
             done.append("joined")
 
     spread = shard_fleet.Fleet.spread
@@ -84,14 +79,14 @@ def test_is_a_violation_told_as_one_process_tells_it(cluster, tmp_path):
     one = explore(build("tutorial/treiber:naive"), "sc")
     found = json.loads(out)
     assert (found["property"], len(found["schedule"])) == (one.property, len(one.schedule))
-    replayed = subprocess.run([*GNOMON, "replay", str(saved)], capture_output=True, text=True, timeout=120)
+    replayed = subprocess.run([*GNOMON, "replay", str(saved)], capture_output=True, text=True, timeout=LONG)
     assert replayed.returncode == 0 and "VIOLATED: expectation" in replayed.stdout, replayed.stderr
 
 
 @pytest.mark.slow
 def test_does_a_scheduler_that_dies_end_it_with_a_sentence(cluster):
     cluster.worker("one")
-    registered(cluster, "one")
+    cluster.registered("one")
 
     def told(text):
         if "level 9," in text:

@@ -8,11 +8,13 @@ import pytest
 
 from gnomon.cli.main import command
 from gnomon.mmu.axes import AXES
-from gnomon.study.stress import hunt, soak
+from gnomon.study.stress import hunt as hunts
+from gnomon.study.stress import soak
 from gnomon.study.stress.churn import STEADY
 from gnomon.study.stress.edit import FENCE_ADDRESS, FENCE_NONE, FENCE_WHOLE
 from gnomon.study.stress.oracle import ORACLES, trial
 from gnomon.study.stress.stage import Stress
+from hunting import LIMIT, hunt
 
 FENCED = [
     (design, fences, fences != FENCE_NONE) for design in ("", "guest-tables=unsync") for fences in (FENCE_NONE, FENCE_ADDRESS, FENCE_WHOLE)
@@ -21,7 +23,7 @@ FENCED = [
 
 @pytest.mark.slow
 def test_does_a_broken_design_end_with_the_trial_to_repeat(capfd):
-    assert command(["stress", "--design", "flush=skipped", "--time", "40s", "--seed", "3", "--json"]) == 1
+    assert command(["stress", "--design", "flush=skipped", "--time", f"{LIMIT:g}s", "--seed", "3", "--json"]) == 1
     told = capfd.readouterr()
     last = json.loads(told.out)["trials"][-1]
     assert last["found"] and f"gnomon stress --design flush=skipped --seed 3 --trial {last['number']}" in told.err
@@ -43,11 +45,12 @@ def test_does_the_right_design_survive_and_do_its_figures_add_up(capfd):
 
 def test_is_a_frame_noticed_that_comes_back_while_a_hart_remembers_it():
     """Pages come to share a frame with no flush: their harts go on storing to frames that are the pool's, or another page's too."""
-    for seed in range(5):
+
+    def look(seed):
         found = soak.one(0, "bare, pages that share", "new", "flush=skipped", seed).found
-        if any("another page's frame" in sentence for sentence in found):
-            return
-    raise AssertionError("five seeds with no flush, and nothing was found")
+        return any("another page's frame" in sentence for sentence in found)
+
+    assert hunt(look)
 
 
 @pytest.mark.parametrize(
@@ -57,36 +60,41 @@ def test_does_each_churn_of_a_shape_really_happen(shape):
     """A stress whose tables nobody edits, or whose regions nobody splits, would find nothing for the wrong reason."""
     churns = soak.SHAPES[shape].get("churns", STEADY)
     counted = {"zap": "zaps", "recycle": "recycled", "invalidate": "moved", "split": "splits", "share": "unshared"}
-    wanted = {counted[churn] for churn in churns if churn in counted} | ({"recoveries"} if "split" in churns else set())
+    wanted = {"harvested"} | {counted[churn] for churn in churns if churn in counted} | ({"recoveries"} if "split" in churns else set())
+    edits, unsync = soak.SHAPES[shape].get("edits", False), "unsync" in soak.SHAPES[shape].get("design", "")
+    wanted |= ({"swung"} if edits else set()) | ({"syncs"} if unsync else set())
     met: Counter = Counter()
-    for number in range(10):
+
+    def look(number):
         stress = Stress(migrating=True, seed=number, **soak.shaped(shape, ""))
         stress.rig.enable()
         with stress.running():
             time.sleep(0.3)
             stress.pause()
-        met.update({name: stress.rig.field(name) for name in {*wanted, "syncs", "harvested"}})
+        met.update({name: stress.rig.field(name) for name in {*wanted, "syncs"} - {"swung"}})
         met["swung"] += stress.get("swung")
         assert (stress.get("wrong"), stress.get("stuck")) == (0, 0)
-        if all(met[name] for name in wanted):
-            break
-    assert all(met[name] for name in {*wanted, "harvested"}), met
-    assert bool(met["swung"]) == soak.SHAPES[shape].get("edits", False)
-    assert bool(met["syncs"]) == ("unsync" in soak.SHAPES[shape].get("design", ""))
+        return all(met[name] for name in wanted)
+
+    assert hunt(look), met
+    assert (bool(met["swung"]), bool(met["syncs"])) == (edits, unsync)
 
 
 @pytest.mark.parametrize(("design", "fences", "right"), FENCED)
 def test_does_the_oracle_notice_a_guest_that_does_not_fence_what_it_edited(design, fences, right):
     """SFENCE.VMA by address and whole, each on its own, is enough; with none, stores go where the entry led before."""
     shape = soak.shaped("Sv39, tables edited", design) | {"fences": fences}
-    wrong = 0
-    for seed in range(1 if right else 20):
+
+    def look(seed):
         found, _ = trial("migration", 4, 0.05, seed=seed, **shape)
-        wrong += any("another page's frame" in what for what in found)
-        assert right or not found or wrong, found
-        if wrong:
-            break
-    assert (wrong == 0) == right
+        wrong = any("another page's frame" in what for what in found)
+        assert wrong or not found, found
+        return wrong
+
+    if right:
+        assert not look(0)
+    else:
+        assert hunt(look)
 
 
 def test_is_a_shape_with_a_choice_of_its_own_still_of_the_design_that_is_asked_for():
@@ -98,10 +106,11 @@ def test_is_a_shape_with_a_choice_of_its_own_still_of_the_design_that_is_asked_f
 @pytest.mark.slow
 def test_does_a_hunt_say_what_it_found_and_what_not(monkeypatch, capfd):
     """Processes of their own; the table has a row a broken choice and nothing else."""
-    monkeypatch.setattr(hunt, "broken", lambda: ["guest-tables=untracked", "reclaim=call-rcu"])
-    found = hunt.hunt_all(2.0, 1)
-    assert "another page's frame" in found["guest-tables=untracked"].found and found["guest-tables=untracked"].shape in soak.SHAPES
-    assert found["reclaim=call-rcu"].found == "" and found["reclaim=call-rcu"].seconds > 0
+    for design, seconds in (("guest-tables=untracked", LIMIT), ("reclaim=call-rcu", 2.0)):
+        monkeypatch.setattr(hunts, "broken", lambda design=design: [design])
+        (found,) = hunts.hunt_all(seconds, 1).values()
+        assert found.design == design and bool(found.found) == (seconds == LIMIT)
+        assert found.shape in soak.SHAPES and found.seconds > 0
     assert command(["designs", "--broken", "--no-check"]) == 0
     rows = capfd.readouterr().out.splitlines()[1:]
     assert [row.split()[0] for row in rows] == [f"{a.name}={c.name}" for a in AXES for c in a.choices if c.wrong]
