@@ -109,7 +109,8 @@ def test_do_all_reductions_and_the_full_search_agree_on_random_kernels(batch, mo
             assert result.states <= full.states or full.violated
             if not result.violated:
                 assert result.outcomes == full.outcomes, (seed, name)
-        assert found["together"].states == found["alone"].states
+        # who ends in the middle of a level may have stored a few more on two processes
+        assert found["together"].states == found["alone"].states or full.violated
         assert len(found["together"].schedule) == len(found["alone"].schedule)
         if full.violated:
             assert found["alone"].shortest and len(found["alone"].schedule) <= len(full.schedule)

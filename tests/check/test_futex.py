@@ -206,7 +206,7 @@ def test_is_each_sleeper_tried_by_a_wake_of_one_and_all_by_a_greater():
         threads = [call(sleep_once, WORD, 0, 1000, into=COUNT + n) for n in range(2)]
         scenario = made(*threads)
         scenario.thread("waker", *(call(waker, WORD, into=OTHER + n) for n in range(times)))
-        return explore(scenario, "sc", outcomes=(COUNT, COUNT + 1, OTHER), max_seconds=60)
+        return explore(scenario, "sc", outcomes=(COUNT, COUNT + 1, OTHER), max_seconds=600)
 
     assert sleepers(wake_one, 1).property == "deadlock"
     some = sleepers(wake_all, 1)

@@ -53,6 +53,7 @@ def test_is_a_design_that_is_not_what_was_said_of_it_named():
 
 def test_are_cells_those_of_the_explorations(monkeypatch):
     monkeypatch.setattr(matrix, "SCENARIOS", ("harvest/fast-fault", "rmap/moved-entry"))
+    monkeypatch.setattr(matrix, "SECONDS", 600.0)
     told, rows = [], []
     found = cells(["", "flush=skipped"], workers=1, progress=lambda done, total, what: told.append((done, total)), ready=rows.append)
     assert [(c.design, c.property, c.model) for c in found] == [

@@ -24,13 +24,13 @@ CASES = [
 ]
 
 
-@pytest.mark.timeout(900)  # the largest search, on one core that it shares: a bound that is hit is said before
+@pytest.mark.timeout(2400)  # the largest search, on one core that it shares: a bound that is hit is said before
 @pytest.mark.parametrize("entry,mutant,model", CASES)
 def test_is_it_proved_or_refuted_as_it_should_be(entry, mutant, model):
     scenario = entry.scenario(mutant)
     # a proof has as many states on any number of cores; a search that ends in the middle of a level may have stored a few more on two
     workers = 1 if entry.expected(mutant, model) == "violated" else 0
-    result = explore(scenario, model, max_seconds=600.0, memory=3 << 30, workers=workers)
+    result = explore(scenario, model, max_seconds=2000.0, memory=3 << 30, workers=workers)
     assert result.verdict == entry.expected(mutant, model), str(result)
     assert result.transitions > 0, "a test that explored nothing shows nothing"
     assert result.violated or result.ends > 0, "a proof in which nobody comes to an end shows nothing"
@@ -52,6 +52,6 @@ def test_is_it_proved_or_refuted_as_it_should_be(entry, mutant, model):
 @pytest.mark.parametrize("name", ["rcu/grace-period", "mmu/handshake", "rmap/moved-entry", "tutorial/treiber", "slab/page-kept"])
 @pytest.mark.parametrize("model", ["sc", "tso"])
 def test_does_the_full_search_agree_with_the_reduced_one(name, model):
-    reduced, full = explore(build(name), model), explore(build(name), model, reduce=False, buffer=12, max_seconds=30.0)
+    reduced, full = explore(build(name), model), explore(build(name), model, reduce=False, buffer=12, max_states=1_000_000)
     assert (reduced.verdict, full.verdict) == ("proved", "proved") or full.verdict == "bounded"
-    assert reduced.states <= full.states
+    assert 0 < reduced.states <= full.states

@@ -17,7 +17,7 @@ BLOCK = re.compile(
     r'^```(?:python title="(?P<title>[^"]+)"(?: replaces="(?P<old>\w+)")?|(?P<console>console))\n(?P<text>.*?)^```$', re.M | re.S
 )
 LINE = re.compile(r"\$ (?P<command>.*?)(?:  # exits (?P<code>\d+))?$")
-LONG = 240
+LONG = 600
 
 
 def write(folder: Path, title: str, old: str | None, text: str) -> None:

@@ -45,7 +45,9 @@ print(result, sum(caller.stats.cache_hits.values()), digest())
 
 
 class Copy:
-    """A copy of lang with two small kernels beside it, and a cache that all runs of it share."""
+    """A copy of lang with two small kernels beside it, and a cache that all runs of it share.
+
+    No byte code is kept: what is changed and changed back within a second, at the same length, is the same file to Python."""
 
     def __init__(self, place: Path):
         self.root, self.cache = place, place / "cache"
@@ -59,7 +61,7 @@ class Copy:
         return self.root / "gnomon" / "sync" / f"{name}.py"
 
     def run(self, script: str = RUN, **extra: str) -> list[str]:
-        environment = {**os.environ, "PYTHONPATH": str(self.root), "GNOMON_CACHE": str(self.cache), **extra}
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "GNOMON_CACHE": str(self.cache), "PYTHONDONTWRITEBYTECODE": "1", **extra}
         done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()

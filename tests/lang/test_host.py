@@ -18,8 +18,9 @@ def test_is_the_compiled_clock_pythons_clock():
 def test_do_the_ticks_grow():
     ticks = compiled(host.cpu_ticks)
     first = ticks()
-    time.sleep(0.001)
-    assert ticks() > first
+    end = time.monotonic() + 60
+    while ticks() <= first:  # on another CPU the counter may be behind by a little
+        assert time.monotonic() < end
 
 
 def test_does_membarrier_succeed_once_registered():
@@ -38,7 +39,7 @@ def test_does_a_thread_asleep_on_a_word_wake_when_told_and_only_if_the_word_stil
     arena = Arena(PAGE_WORDS)
     assert wait(arena, 64, 1, 1_000_000_000) == -1  # the word is 0
     woken = []
-    thread = threading.Thread(target=lambda: woken.append(wait(arena, 64, 0, 10_000_000_000)))
+    thread = threading.Thread(target=lambda: woken.append(wait(arena, 64, 0, 600_000_000_000)))
     thread.start()
     while wake(arena, 64, 1) == 0:
         time.sleep(0.001)

@@ -17,7 +17,7 @@ def visit(folder: Path, page: str, script: str, width: int = 1280, height: int =
     file.write_text(page.replace("<head>", f"<head>{LOG}").replace("</body>", f"<script>{script}</script></body>"))
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=2000"]
     command += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},{height}", *flags, "--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not said
