@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vm_rig import MIB, elf, finish, machine
+from vm_rig import LONG, MIB, elf, finish, machine
 
 from gnomon.errors import GnomonError
 from gnomon.guests import path
@@ -163,7 +163,7 @@ def headers_below_ram(file, filler=b""):
 
 def test_does_a_guest_run_whose_first_segment_begins_with_its_own_headers(tmp_path):
     with machine(headers_below_ram(tmp_path / "headers.elf")) as made:
-        assert made.start().wait(60) == 7
+        assert made.start().wait(LONG) == 7
 
 
 def test_is_a_segment_refused_where_more_than_headers_lies_below_ram(untouched, tmp_path):

@@ -349,6 +349,9 @@ def write(action, path: Path) -> None:
 
 
 def _tell(states: int, transitions: int) -> None:
+    from gnomon.cli.main import keep_what_is_found
+
+    keep_what_is_found()
     _tell_line(f"{states:,} states, {transitions:,} transitions")
 
 

@@ -28,6 +28,9 @@ from gnomon.errors import GnomonError
 GRACE = 0.7
 """Seconds between the signal and the end of the process, where its own way out is not quicker."""
 
+KEEPING = 30.0
+"""The same after Ctrl-C where something was found that is still to be said: a busy host may take longer than GRACE for it."""
+
 app = App(
     name="gnomon",
     help="A lockless shadow MMU you can run, move and prove.",
@@ -155,12 +158,19 @@ def _end_on_signals() -> None:
         while got := ours.recv(1):
             if got[0] in (signal.SIGINT, signal.SIGTERM):
                 _signalled.append(got[0])
-                time.sleep(GRACE)
+                time.sleep(KEEPING if _keeps and got[0] == signal.SIGINT else GRACE)
                 os._exit(128 + got[0])
 
     _kept.append(theirs)
     threading.Thread(target=watch, name="gnomon-signals", daemon=True).start()
 
+
+def keep_what_is_found() -> None:
+    """From here on Ctrl-C ends a search, and what it found is said before the process ends."""
+    _keeps.append(True)
+
+
+_keeps: list[bool] = []
 
 _signalled: list[int] = []
 """The signals that ask this process to end, as they came."""
