@@ -1,6 +1,6 @@
 """design: the choices of the design space as fields of one word, VM.design; 0 in every field is what ships.
 
-designs.py says what each choice is, where it comes from and how it is named. A kernel that keeps a rule reads the field at the one
+axes.py says what each choice is, where it comes from and how it is named. A kernel that keeps a rule reads the field at the one
 place where the choices differ. None of these words is read on a TLB hit. A new axis takes the next free bits and a row there.
 """
 

@@ -223,6 +223,17 @@ def protect_dirty(m, t, vm):
     return found & PAGES_MASK
 
 
+@kernel
+def end_harvest(m, vm, count):
+    """What was taken is protected: no TLB may have it writable any more, either (I-2). Returns `count`."""
+    if count:
+        flush_remote_tlbs(m, vm)
+    fetch_add(m, vm + VM.harvests, 1)
+    fetch_add(m, vm + VM.harvested, count)
+    fetch_add(m, vm + VM.rmap_walks, count)
+    return count
+
+
 @kernel(entry=True)
 def harvest(m, t, vm):
     """Take every dirty page into the snapshot. Returns how many, or BUSY while another harvest is not committed.
@@ -233,12 +244,7 @@ def harvest(m, t, vm):
     harvest_lock(m, vm)
     count = protect_dirty(m, t, vm)
     harvest_unlock(m, vm)
-    if count:
-        flush_remote_tlbs(m, vm)
-    fetch_add(m, vm + VM.harvests, 1)
-    fetch_add(m, vm + VM.harvested, count)
-    fetch_add(m, vm + VM.rmap_walks, count)
-    return count
+    return end_harvest(m, vm, count)
 
 
 @kernel(entry=True)

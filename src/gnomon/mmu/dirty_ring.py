@@ -18,9 +18,9 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import cmpxchg, fetch_add, load_acquire, read_once, store_release, write_once
 from gnomon.mmu.bitmap import add_taken, empty_snapshot
-from gnomon.mmu.dirty import BUSY, harvest_lock, harvest_unlock, protect_dirty, protect_word
+from gnomon.mmu.dirty import BUSY, end_harvest, harvest_lock, harvest_unlock, protect_dirty, protect_word
 from gnomon.mmu.ring import RING_COLLECTED, RING_DIRTY, ring_entry
-from gnomon.mmu.vcpu import VCPU, flush_remote_tlbs
+from gnomon.mmu.vcpu import VCPU
 from gnomon.mmu.vm_words import VM
 
 
@@ -105,12 +105,7 @@ def harvest_rings(m, t, vm):
         count += protect_dirty(m, t, vm)
         write_once(m, vm + VM.ring_seen, spilled)
     harvest_unlock(m, vm)
-    if count:
-        flush_remote_tlbs(m, vm)
-    fetch_add(m, vm + VM.harvests, 1)
-    fetch_add(m, vm + VM.harvested, count)
-    fetch_add(m, vm + VM.rmap_walks, count)
-    return count
+    return end_harvest(m, vm, count)
 
 
 @kernel(entry=True)
