@@ -215,7 +215,7 @@ def test_is_a_scenario_without_threads_refused():
 
 
 def test_is_an_unknown_model_refused():
-    with pytest.raises(ValueError, match="no memory model 'power'"):
+    with pytest.raises(ValueError, match="no memory model is named 'power'"):
         explore(two(call(look, X), call(look, Y)), "power")
 
 

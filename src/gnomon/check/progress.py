@@ -26,28 +26,24 @@ def components(states, edges, edge_ends, component):
     for root in range(states):
         if index[root]:
             continue
-        depth = 0
-        work[0] = root
-        place[root] = edge_ends[root - 1] if root else 0
-        index[root] = low[root] = counter
-        counter += 1
-        stack[top] = root
-        top += 1
-        on_stack[root] = 1
-        while depth >= 0:
+        depth, met = -1, root
+        while met >= 0 or depth >= 0:
+            if met >= 0:  # for the first time: it goes on the path
+                depth += 1
+                work[depth] = met
+                place[met] = edge_ends[met - 1] if met else 0
+                index[met] = low[met] = counter
+                counter += 1
+                stack[top] = met
+                top += 1
+                on_stack[met] = 1
+                met = -1
             state = work[depth]
             if place[state] < edge_ends[state]:
                 target = edges[place[state]] >> 8
                 place[state] += 1
                 if index[target] == 0:
-                    depth += 1
-                    work[depth] = target
-                    place[target] = edge_ends[target - 1] if target else 0
-                    index[target] = low[target] = counter
-                    counter += 1
-                    stack[top] = target
-                    top += 1
-                    on_stack[target] = 1
+                    met = target
                 elif on_stack[target]:
                     low[state] = min(low[state], index[target])
                 continue
