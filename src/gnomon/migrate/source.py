@@ -326,23 +326,23 @@ class Migration:
         """COMMIT, ACK, RELEASE, STARTED: see handover.py."""
         channel, side = self._channel, self.side
         side.on(Event.COMMIT)
-        try:
-            channel.send(Type.COMMIT)
-        except Lost:
-            side.on(Event.UNSENT)
-            raise
+        self._send_or_unsent(Type.COMMIT)
         channel.deadline = time.monotonic() + self.options.timeout
         channel.expect(Type.ACK)
         self._snapshot.commit()
         self._snapshot = None
         side.on(Event.ACK)
-        try:
-            channel.send(Type.RELEASE)
-        except Lost:
-            side.on(Event.UNSENT)
-            raise
+        self._send_or_unsent(Type.RELEASE)
         channel.expect(Type.STARTED)
         side.on(Event.STARTED)
+
+    def _send_or_unsent(self, kind: Type) -> None:
+        """Send it; what never left has not been said to the peer."""
+        try:
+            self._channel.send(kind)
+        except Lost:
+            self.side.on(Event.UNSENT)
+            raise
 
     # When it fails
 
