@@ -31,6 +31,22 @@ def space(rig, first=10, va=5 << 30, page=40, bits=1 | R | W | X | A | D):
 # I-7, deterministically: the harvest comes at each point of the publish
 
 
+class HarvestBefore:
+    """Stands in for accesses: a whole harvest comes before number `stop` of them. `seen` is how many there were."""
+
+    def __init__(self, rig, stop):
+        self.rig, self.stop, self.seen = rig, stop, 0
+
+    def __call__(self, real):
+        def step(*arguments):
+            if self.seen == self.stop:
+                self.rig.take()
+            self.seen += 1
+            return real(*arguments)
+
+        return step
+
+
 def publish_race(design):
     """Run a whole harvest before each access of a slow fault's publish. Returns where a write would go untracked."""
     lost, stop = [], 0
@@ -40,22 +56,11 @@ def publish_race(design):
         rig.back(3)
         rig.words[rig.vm + VM.logging] = 1
         leaf = int(make_leaf.py_func(int(rig.backing[3]) << 12, R | W))
-        seen = 0
-
-        def count(real, rig=rig, stop=stop):
-            def step(*arguments):
-                nonlocal seen
-                if seen == stop:
-                    rig.take()
-                seen += 1
-                return real(*arguments)
-
-            return step
-
+        count = HarvestBefore(rig, stop)
         steps = {"page_rmap_add": count(twin(page_rmap_add)), "mark_dirty": count(twin(mark_dirty))}
         with swapped(publish, store_release=count(store_release), **steps):
             twin(publish)(rig.m, rig.vm, rig.v, table, 3, leaf)
-        if seen <= stop:
+        if count.seen <= stop:
             return lost
         if int(rig.words[table]) & WRITABLE and 3 not in rig.bits("dirty"):
             lost.append(stop)
@@ -76,18 +81,7 @@ def fast_race(design):
         rig.store(BASE, 1)
         rig.enable()
         rig.take()
-        seen = 0
-
-        def count(real, rig=rig, stop=stop):
-            def step(*arguments):
-                nonlocal seen
-                if seen == stop:
-                    rig.take()
-                seen += 1
-                return real(*arguments)
-
-            return step
-
+        count = HarvestBefore(rig, stop)
         names = {"cmpxchg": count(cmpxchg), "mark_frame_dirty": count(twin(mark_frame_dirty))}
         with swapped(fast_page_fault, **names):
             assert twin(fast_page_fault)(rig.m, rig.v, BASE, TLB_WRITE, 1) == FAST_FIXED

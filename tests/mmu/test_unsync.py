@@ -194,15 +194,21 @@ def test_do_vcpus_that_edit_one_table_see_what_they_fenced(design):
     rig.clean()
 
 
-@both_worlds
-def test_is_a_store_to_an_unsync_table_logged_once_a_harvest(world):
-    """It is a page like any other: after a harvest its first store faults once, fast, and dirties it."""
+def table_in_a_window(world):
+    """A guest whose leaf table, page `table`, is mapped at WINDOW."""
     rig = Rig(64, world=world, design=UNSYNC)
     tables = Tables(rig, 10)
     tables.map(VA, FIRST_DATA)
     table = tables.table(VA, 1)
     tables.map(WINDOW, table)
     rig.context(SUPERVISOR, tables.satp)
+    return rig, tables, table
+
+
+@both_worlds
+def test_is_a_store_to_an_unsync_table_logged_once_a_harvest(world):
+    """It is a page like any other: after a harvest its first store faults once, fast, and dirties it."""
+    rig, _, table = table_in_a_window(world)
     assert rig.access(VA, TLB_READ)[0] == XL_OK
     rig.enable()
     rig.take()
@@ -221,12 +227,7 @@ def test_is_a_store_to_an_unsync_table_logged_once_a_harvest(world):
 @both_worlds
 def test_does_a_page_that_becomes_a_higher_table_end_unsync(world):
     """The guest's leaf table is linked as a root of another space: from then on it is tracked (U4)."""
-    rig = Rig(64, world=world, design=UNSYNC)
-    tables = Tables(rig, 10)
-    tables.map(VA, FIRST_DATA)
-    table = tables.table(VA, 1)
-    tables.map(WINDOW, table)
-    rig.context(SUPERVISOR, tables.satp)
+    rig, tables, table = table_in_a_window(world)
     rig.access(VA, TLB_READ)
     assert rig.store(WINDOW, 0) == XL_OK
     assert rig.field("unsync_pages") == 1
