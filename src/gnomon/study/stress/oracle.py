@@ -32,18 +32,23 @@ def stir(stress: Stress, interval: float) -> np.ndarray:
     return stress.take()
 
 
+def write_a_while(stress: Stress, iteration: int, interval: float) -> np.ndarray:
+    """Let the vCPUs store `iteration`, with a harvest under way, and park them. Returns the pages that were dirty at the harvest."""
+    stress.set(iteration=iteration)
+    stress.resume()
+    time.sleep(interval)
+    dirty = stress.take()
+    time.sleep(interval / 4)
+    stress.pause()
+    return dirty
+
+
 def new_oracle(stress: Stress, rounds: int, interval: float) -> list[str]:
     found = []
     for n in range(rounds):
         iteration = 4 + 2 * n
         stir(stress, interval)
-        stress.set(iteration=iteration)
-        stress.resume()
-        time.sleep(interval)
-        dirty = stress.take()
-        time.sleep(interval / 4)
-        stress.pause()
-        dirty |= stress.take()
+        dirty = write_a_while(stress, iteration, interval) | stress.take()
         values = stress.values()
         if n:
             found += [f"round {n}: page {p} is dirty and holds {values[p]}" for p in np.flatnonzero(dirty & (values != iteration))]
@@ -60,12 +65,7 @@ def old_oracle(stress: Stress, rounds: int, interval: float) -> list[str]:
     for n in range(rounds):
         iteration = 4 + 2 * n
         stirred = stir(stress, interval)
-        stress.set(iteration=iteration)
-        stress.resume()
-        time.sleep(interval)
-        dirty = stress.take()
-        time.sleep(interval / 4)
-        stress.pause()
+        dirty = write_a_while(stress, iteration, interval)
         values = stress.values()
         found += [f"round {n}: page {p} should be dirty by now" for p in np.flatnonzero(owed & ~stirred & ~dirty)]
         if n:
