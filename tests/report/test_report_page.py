@@ -20,7 +20,7 @@ from gnomon.report.claims_page import evidence
 from gnomon.report.matrix_page import matrix
 from gnomon.report.report_page import Section, Step, report_page
 from gnomon.study.pressure.kept import Cited, Run
-from gnomon.study.pressure.run import Outcome, Sample
+from gnomon.study.pressure.run import Cache, Outcome, Sample
 
 CELLS = [
     Cell(design, prop, model, verdict, "reuse/middle-level-guard" if verdict else "", 1234, 47, 0.1)
@@ -42,7 +42,8 @@ COUNTS = (
     "grace periods",
     "zaps",
 )
-OUTCOME = Outcome("call-rcu", True, 1.0, 128, 4, SAMPLES, dict.fromkeys((*COUNTS, "stores"), 7), ())
+CACHES = tuple(Cache(name, 7, 128) for name in ("page tables", "shadow pages", "rmap descriptors"))
+OUTCOME = Outcome("call-rcu", True, 1.0, 128, 4, CACHES, SAMPLES, dict.fromkeys((*COUNTS, "stores"), 7), ())
 
 
 @pytest.fixture(scope="module")

@@ -24,18 +24,31 @@ def compiled():
 
 @pytest.fixture(scope="module")
 def outcomes():
-    return {name: pressing.run(name, 0.9) for name in RECLAIMS[:3]}
+    """A run each in which everybody came to what they do: where others have the CPUs, a longer one."""
+    found = {}
+    for name in RECLAIMS[:3]:
+        for seconds in (0.9, 3.0, 10.0, 30.0, 90.0):
+            found[name] = pressing.run(name, seconds)
+            if busy(found[name]):
+                break
+    return found
+
+
+def busy(outcome):
+    """Whether the machines came to their n_max, the consumer to frames, and where pages wait for grace periods some did."""
+    waits = outcome.peak("deferred") and outcome.counts["callbacks"]
+    counted = all(outcome.counts[name] for name in ("harvests", "zaps", "stores"))
+    full = outcome.peak_pages > outcome.n_max // 2
+    return full and counted and len(outcome.samples) > 3 and outcome.peak("held") > 0 and (waits or outcome.reclaim != "call-rcu")
 
 
 @pytest.mark.slow
 def test_do_the_frames_of_a_sample_add_up_to_no_more_than_there_are(outcomes):
     for outcome in outcomes.values():
-        assert len(outcome.samples) > 3
+        assert busy(outcome)
         for s in outcome.samples:
             assert min(s.live, s.deferred, s.cached, s.free, s.held) >= 0
             assert s.free + s.held <= pressing.SPARE_FRAMES + outcome.bound
-        assert outcome.counts["harvests"] and outcome.counts["zaps"] and outcome.counts["stores"]
-        assert outcome.peak("held"), "the consumer got nothing: no pressure"
 
 
 @pytest.mark.slow
@@ -52,10 +65,8 @@ def test_is_a_slab_bound_by_n_max_and_a_throttled_call_rcu_too(outcomes):
     for cache in slab.caches:
         assert 0 < cache.peak <= slab.within(cache) == cache.filled + slab.threads
     assert slab.is_bounded and slab.caches[0].filled == slab.n_max == pressing.VMS * pressing.N_MAX
-    assert slab.peak_pages > slab.n_max // 2, "the machines never needed what they may have: nothing was asked of the bound"
     assert outcomes["call-rcu-throttled"].peak_pages <= outcomes["call-rcu-throttled"].bound
     assert outcomes["typesafe-slab"].peak("deferred") == 0 == outcomes["call-rcu"].counts["stalls"]
-    assert outcomes["call-rcu"].peak("deferred") > 0 and outcomes["call-rcu"].counts["callbacks"] > 0
 
 
 @pytest.mark.slow

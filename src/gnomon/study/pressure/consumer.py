@@ -45,14 +45,14 @@ def take(m, t, ctl):
 
 @kernel
 def give_back(m, ctl):
-    """Give every frame back."""
+    """Give every frame back. At no moment is one both held and free for a sample."""
     pfn = read_once(m, ctl + CTL.first)
     while pfn:
         following = read_once(m, pfn << PAGE_WORDS_SHIFT)
+        write_once(m, ctl + CTL.held, read_once(m, ctl + CTL.held) - 1)
         frame_free(m, pfn)
         pfn = following
-    write_once(m, ctl + CTL.first, 0)
-    return write_once(m, ctl + CTL.held, 0)
+    return write_once(m, ctl + CTL.first, 0)
 
 
 @kernel

@@ -195,18 +195,21 @@ def run(
         words[ctl + CTL.stop] = 1
 
     jobs = [lambda: consume(m, slots[0], ctl), lambda: softirq(m, slots[1], ctl)] + ([kswapd] if shrinker else [])
-    began = time.monotonic()
+    sample(0.0, stresses, ctl)  # compiled before the clock runs
     with ExitStack() as stack:
         for stress in stresses:
             stack.enter_context(stress.running())
         stack.enter_context(Crew(jobs, stop))
-        while (at := time.monotonic() - began) < seconds:
-            wanted = pressed and seconds / 3 <= at < seconds * 2 / 3
+        began = time.monotonic()
+        for wanted, end in ((False, seconds / 3), (pressed, seconds * 2 / 3), (False, seconds)):  # each is seen, however slow the host
             if wanted != bool(words[ctl + CTL.wanted]):
                 put_to_sleep(stresses[0]) if wanted else stresses[0].resume()
                 words[ctl + CTL.wanted] = int(wanted)
-            samples.append(sample(at, stresses, ctl))
-            time.sleep(SAMPLE_S)
+            while True:
+                samples.append(sample(time.monotonic() - began, stresses, ctl))
+                time.sleep(SAMPLE_S)
+                if time.monotonic() - began >= end:
+                    break
         lost: list[str] = []
         for stress in stresses:
             stress.pause()
@@ -256,7 +259,11 @@ def sample(at: float, stresses: list[Stress], ctl: int) -> Sample:
     cached = 0
     for stats in (cache_stats(rig.m, cache) for cache in CACHES):
         cached += max(0, stats["pages"] + stats["waiting"] - -(-stats["live"] // stats["per_page"]))
-    return Sample(at, max(0, in_use), deferred, cached, int(rig.words[FRAMES_AT + POOL.free]), int(rig.words[ctl + CTL.held]))
+    free, held = -1, int(rig.words[ctl + CTL.held])
+    while free < 0 or held != int(rig.words[ctl + CTL.held]):  # of one moment: what is taken or given back in between counts once
+        held = int(rig.words[ctl + CTL.held])
+        free = int(rig.words[FRAMES_AT + POOL.free])
+    return Sample(at, max(0, in_use), deferred, cached, free, held)
 
 
 def counted(stresses: list[Stress]) -> dict[str, int]:
