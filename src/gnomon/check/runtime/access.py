@@ -8,6 +8,15 @@ needs more waits until that store has drained, as x86 CPUs do.
 from gnomon.check.context import PART_SHIFT
 from gnomon.check.runtime.text import stop_if, when_aligned, when_touched
 
+
+def pick(label: str, order: str) -> str:
+    """A block of do_locked(): %a where it comes before the value that is there, by this comparison."""
+    return f"""{label}:
+  %before_{label} = icmp {order} i64 %a, %v
+  %of_{label} = select i1 %before_{label}, i64 %a, i64 %v
+  br label %store"""
+
+
 ACCESS = rf"""
 ; of the bytes of the word; 0 for all of them. What is not all in the newest buffered store that it meets waits until that has drained
 define internal i64 @do_read(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %bytes) noinline {{
@@ -128,25 +137,13 @@ keep:
 flip:
   %x = xor i64 %v, %a
   br label %store
-least:
-  %lt = icmp slt i64 %a, %v
-  %l = select i1 %lt, i64 %a, i64 %v
-  br label %store
-most:
-  %gt = icmp sgt i64 %a, %v
-  %g = select i1 %gt, i64 %a, i64 %v
-  br label %store
-lowest:
-  %ult = icmp ult i64 %a, %v
-  %lu = select i1 %ult, i64 %a, i64 %v
-  br label %store
-highest:
-  %ugt = icmp ugt i64 %a, %v
-  %gu = select i1 %ugt, i64 %a, i64 %v
-  br label %store
+{pick("least", "slt")}
+{pick("most", "sgt")}
+{pick("lowest", "ult")}
+{pick("highest", "ugt")}
 store:
   %made = phi i64 [ %c, %cas ], [ %a, %swap ], [ %p, %plus ], [ %o, %set ], [ %n, %keep ], [ %x, %flip ],
-    [ %l, %least ], [ %g, %most ], [ %lu, %lowest ], [ %gu, %highest ]
+    [ %of_least, %least ], [ %of_most, %most ], [ %of_lowest, %lowest ], [ %of_highest, %highest ]
   %positioned = call i64 @placed(i64 %bytes, i64 %made)
   %result = call i64 @over(i64 %word, i64 %bytes, i64 %positioned)
   %new = call i64 @kept(ptr %C, i64 %address, i64 %result)
