@@ -47,11 +47,12 @@ class Proxy:
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.met = threading.Event()
         self._released = threading.Event()
+        self._over = False
         self.seen: list[tuple[str, Type]] = []
         self.recorded = bytearray()
         self._ends: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._serve, daemon=True)]
-        self._threads[0].start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def __enter__(self):
         return self
@@ -61,11 +62,9 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() alone does not
         self._listener.close()
         self.release()
+        self._over = True
         self.cut()
-        for thread in self._threads:
-            thread.join(LONG)
-        for end in self._ends:
-            end.close()
+        self._thread.join(LONG)
 
     def release(self):
         self._released.set()
@@ -80,18 +79,19 @@ class Proxy:
             near, _ = self._listener.accept()
         except OSError:
             return
-        self._ends.append(near)
         host, _, port = self._target.rpartition(":")
-        try:
-            far = socket.create_connection((host, int(port)))
-        except OSError:
-            return self.cut()
-        self._ends.append(far)
-        for end in self._ends:
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for way in ((FORWARD, near, far), (BACK, far, near)):
-            self._threads.append(threading.Thread(target=self._pass_on, args=way, daemon=True))
-            self._threads[-1].start()
+        with near, suppress(OSError), socket.create_connection((host, int(port))) as far:
+            self._ends += [near, far]
+            for end in self._ends:
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._over:
+                return
+            ways = [threading.Thread(target=self._pass_on, args=way, daemon=True) for way in ((FORWARD, near, far), (BACK, far, near))]
+            for way in ways:
+                way.start()
+            for way in ways:
+                way.join()
+        # closed, as at a process's death: who still sends hears of it at once, where shutdown() leaves him with a full buffer
 
     def _pass_on(self, direction: str, source: socket.socket, sink: socket.socket):
         count = 0

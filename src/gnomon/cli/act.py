@@ -7,8 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gnomon.cli import control
-
-ANSWER = 10.0
+from gnomon.cli.ps import ANSWER
 
 Name = Annotated[str, Parameter(help="The machine, as gnomon ps shows it.")]
 

@@ -49,7 +49,7 @@ def demo(
     bootargs = f"pages={pages} rate={dirty} keys=1"  # it ends when it is told to, so no machine is too slow to move it before
     tell = (lambda _: None) if json else (lambda text: print(text, flush=True))
     began = time.perf_counter()
-    with Part("destination", "receive", "127.0.0.1:0", "--name", destination, tell=tell) as there:
+    with Part("destination", "receive", "127.0.0.1:0", "--name", destination, "--timeout", f"{PATIENCE}s", tell=tell) as there:
         address = there.until("listening")["address"]
         tell(f"destination  process {there.pid} waits on {address}")
         with Part(
@@ -61,7 +61,8 @@ def demo(
             here.until("console", text="pages written")
             tell("")
             with shown_rounds() as show:
-                report = control.ask(source, "migrate", {"address": address, "max_downtime": units.duration(max_downtime)}, on_event=show)
+                options = {"max_downtime": units.duration(max_downtime), "timeout": PATIENCE}
+                report = control.ask(source, "migrate", {"address": address, **options}, on_event=show)
             arrived = there.until("received")
             tell(table(report) + "\n")
             left = here.end()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gnomon.cli import control
 from gnomon.errors import GnomonError
 
-SILENCE = 5.0
+SILENCE = 15.0
 """Seconds without a view until a machine counts as one that does not answer."""
 RETRY = 1.0
 
