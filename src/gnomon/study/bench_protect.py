@@ -31,27 +31,32 @@ def rows(tell: Callable[[str], object]) -> Iterator[dict]:
     tell("protect: scattered pages")
     scattered = Ram(COUNT, 2)
     ours = row(BENCH, "harvest, scattered pages", harvest_ns(scattered), UNIT, target="<= 15")
-    found = [
-        peer_row("mprotect, a call a page, scattered", peers.Mprotect, scattered, peers.pages),
-        peer_row("userfaultfd-wp, a call a page, scattered", peers.Userfault, scattered, peers.pages),
-        peer_row("PAGEMAP_SCAN, one call, scattered", peers.PagemapScan, scattered, peers.pages),
-    ]
-    yield ours
-    for peer in found:
-        yield against(ours, peer, better=LESS, target="ratio >= 5")
-    yield from found
+    yield from beside_peers(
+        ours,
+        [
+            peer_row("mprotect, a call a page, scattered", peers.Mprotect, scattered, peers.pages),
+            peer_row("userfaultfd-wp, a call a page, scattered", peers.Userfault, scattered, peers.pages),
+            peer_row("PAGEMAP_SCAN, one call, scattered", peers.PagemapScan, scattered, peers.pages),
+        ],
+    )
     rescan = row(BENCH, "harvest, scattered pages protected already", rescan_ns(scattered), UNIT)
     yield against(rescan, ours, better=LESS, target="ratio >= 5")
     tell("protect: a whole range")
     whole = Ram(COUNT, 1)
-    ours = row(BENCH, "harvest, a whole range", harvest_ns(whole), UNIT, target="<= 15")
-    found = [
-        peer_row("mprotect, a call a page, a whole range", peers.Mprotect, whole, peers.pages),
-        peer_row("userfaultfd-wp, a call a page, a whole range", peers.Userfault, whole, peers.pages),
-        peer_row("mprotect, one call for the range", peers.Mprotect, whole, peers.ranges),
-        peer_row("userfaultfd-wp, one call for the range", peers.Userfault, whole, peers.ranges),
-        peer_row("PAGEMAP_SCAN, one call for the range", peers.PagemapScan, whole, peers.ranges),
-    ]
+    yield from beside_peers(
+        row(BENCH, "harvest, a whole range", harvest_ns(whole), UNIT, target="<= 15"),
+        [
+            peer_row("mprotect, a call a page, a whole range", peers.Mprotect, whole, peers.pages),
+            peer_row("userfaultfd-wp, a call a page, a whole range", peers.Userfault, whole, peers.pages),
+            peer_row("mprotect, one call for the range", peers.Mprotect, whole, peers.ranges),
+            peer_row("userfaultfd-wp, one call for the range", peers.Userfault, whole, peers.ranges),
+            peer_row("PAGEMAP_SCAN, one call for the range", peers.PagemapScan, whole, peers.ranges),
+        ],
+    )
+
+
+def beside_peers(ours: dict, found: list[dict]) -> Iterator[dict]:
+    """Our row, how it compares with each of the peers', and theirs."""
     yield ours
     for peer in found:
         yield against(ours, peer, better=LESS, target="ratio >= 5")
