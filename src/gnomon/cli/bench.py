@@ -18,6 +18,7 @@ from cyclopts import Parameter
 
 from gnomon.cli import say, warming
 from gnomon.cli.check_commands import write
+from gnomon.cli.target import target
 from gnomon.errors import GnomonError
 
 PREFIX = "bench_"
@@ -51,6 +52,7 @@ def bench(
     known = benches()
     if name is not None and name not in known:
         raise GnomonError(f"no bench is named {name}", f"the benches are {', '.join(known) or 'none yet'}", exit_code=2)
+    html = html and target(html)
     found: list[Row] = []
     warming.machine_class()
     for chosen in [name] if name else known:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from gnomon.cli import say
+from gnomon.cli.target import target
 from gnomon.errors import GnomonError
 
 SOUNDNESS = "what a verdict says and what it does not: docs/soundness.md"
@@ -124,6 +125,7 @@ def claims(
     from gnomon.study.pressure.kept import last, of_file
 
     runs = of_file(pressure) if pressure else last()
+    html = html and target(html)
     rows, seen = [], {}
     for claim in CLAIMS:
         _tell_line(f"{claim.id} …")
@@ -343,9 +345,9 @@ def write(action, path: Path) -> None:
     try:
         action()
     except FileExistsError:
-        raise misuse(f"{path} exists already", "choose another name, or remove it") from None
+        raise GnomonError(f"{path} exists already", "choose another name, or remove it", exit_code=2) from None
     except OSError as error:
-        raise misuse(f"cannot write {path}: {error.strerror}") from None
+        raise GnomonError(f"cannot write {path}: {error.strerror}", exit_code=2) from None
 
 
 def _tell(states: int, transitions: int) -> None:

@@ -265,7 +265,8 @@ class Hosted:
 
     def _present(self):
         if self.machine is None:
-            raise GnomonError(f"{self.name} has no guest yet: it waits for one to arrive")
+            why = "it waits for one to arrive" if self._before == "waiting" else f"it is {self._before} still"
+            raise GnomonError(f"{self.name} has no guest yet: {why}")
         return self.machine
 
     def _still(self):

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from gnomon.cli import say, units, warming
 from gnomon.cli.check_commands import write
+from gnomon.cli.target import target
 from gnomon.errors import GnomonError
 
 HEADER = (
@@ -43,6 +44,8 @@ def pressure(
     """Two machines that zap all the time and another consumer on one pool of frames: who is bounded, and who is left without."""
     seconds = units.duration(time, least=0.3)
     names = chosen(reclaim)
+    units.judge_seed(seed)
+    html = html and target(html)
     warming.machine_class()
     from gnomon.study.pressure.findings import findings
     from gnomon.study.pressure.kept import cite, keep

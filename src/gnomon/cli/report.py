@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from gnomon.cli import bench, gather, pressure, say, warming
 from gnomon.cli.check_commands import SOUNDNESS, as_document
 from gnomon.cli.gather import Gathered
+from gnomon.cli.target import target
 from gnomon.errors import GnomonError
 
 QUICK_SECONDS = 270.0
@@ -40,7 +41,7 @@ def report(
     if out is None and pictures is None and not json:
         raise GnomonError("where is the report to be written?", "gnomon report -o report.html", exit_code=2)
     if out:
-        out = _target(out)
+        out = target(out, "-o")
     if pictures:
         pictures = _folder(pictures)
     found = Gathered()
@@ -151,18 +152,6 @@ def _document(found: Gathered, made: dict[str, str]) -> dict:
         "pressure": {"outcomes": [o.document() for o in found.outcomes], "findings": found.runs},
         "study": [asdict(job) for job in found.jobs],
     }
-
-
-def _target(path: Path) -> Path:
-    """Where the page goes, links followed. Raises GnomonError at once for what could not be written after all the work."""
-    path = path.resolve()
-    if path.is_dir():
-        raise GnomonError(f"{path} is a folder", f"-o {path / 'report.html'}", exit_code=2)
-    if not path.parent.is_dir():
-        raise GnomonError(f"there is no folder {path.parent} for the report", f"mkdir -p {path.parent}", exit_code=2)
-    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
-        raise GnomonError(f"cannot write {path}: no permission", "choose another file with -o", exit_code=2)
-    return path
 
 
 def _folder(path: Path) -> Path:

@@ -26,6 +26,7 @@ def stress(
 
     if trial < 0:
         raise GnomonError(f"trials are counted from 0, and this asks for {trial}", exit_code=2)
+    units.judge_seed(seed or 0)
     seconds = units.duration(time)
     soak.refuse_unknown(design, shape)
     warming.machine_class()

@@ -10,7 +10,7 @@ import re
 from gnomon.errors import GnomonError
 
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _wrong(what: str, text: str, forms: str) -> GnomonError:
@@ -35,13 +35,19 @@ def memory(text: str) -> int:
 
 def duration(text: str, what: str = "the duration", *, least: float = 0.0) -> float:
     """Seconds of '50ms', '10s', '2m', '250us'. A bare number would leave open which unit it means, so it is refused."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(us|ms|s|m)", text.strip(), re.ASCII)
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(us|ms|s|m|h)", text.strip(), re.ASCII)
     if not match:
-        raise _wrong(what, text, "a number with us, ms, s or m after it, such as 50ms or 10s")
+        raise _wrong(what, text, "a number with us, ms, s, m or h after it, such as 50ms or 10s")
     seconds = float(match[1]) * DURATIONS[match[2]]
     if seconds < least:
         raise GnomonError(f"{what} is at least {show_duration(least)}, and {text} is less", exit_code=2)
     return seconds
+
+
+def judge_seed(number: int) -> None:
+    """A seed is a word with room for what is added to it. Raises GnomonError."""
+    if not 0 <= number < 1 << 32:
+        raise GnomonError(f"a seed is a number from 0 to {(1 << 32) - 1}: {number}", exit_code=2)
 
 
 def rate(text: str, what: str = "the rate", *, least: int = 64 << 10) -> int:
