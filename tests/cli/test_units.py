@@ -23,7 +23,7 @@ def test_is_a_size_that_is_none_refused(text):
     assert repr(text) in caught.value.message and "128M" in caught.value.hint and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(("text", "value"), [("50ms", 0.05), ("10s", 10.0), ("2m", 120.0), ("250us", 0.00025), ("1.5s", 1.5), ("1h", 3600.0)])
+@pytest.mark.parametrize(("text", "value"), [("50ms", 0.05), ("2m", 120.0), ("250us", 0.00025), ("1.5s", 1.5), ("1h", 3600.0)])
 def test_is_a_duration_read(text, value):
     assert abs(units.duration(text) - value) < 1e-12
 
