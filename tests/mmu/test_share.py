@@ -8,12 +8,13 @@ from mmu_rig import BASE, BASE_GFN, COMPILED, INTERPRETED, SUPERVISOR, A, D, R, 
 
 from gnomon.lang import PAGE_WORDS, twin
 from gnomon.lang.fixed import FRAME_WORDS_AT
-from gnomon.mem.frames import frame_alloc, frame_free
+from gnomon.mem.frames import frame_alloc, frame_alloc_reserve, frame_free
 from gnomon.mem.pool import FRAME_FREE, FRAME_TAG_MASK
 from gnomon.mmu.age import age_page
 from gnomon.mmu.host_access import host_load, host_store_begin, host_store_end
 from gnomon.mmu.host_page import host_lookup
 from gnomon.mmu.invalidate import MOVE, TAKE_ANY, TAKE_ZERO, change_frames
+from gnomon.mmu.region import sharer_after
 from gnomon.mmu.setup import vm_clear
 from gnomon.mmu.share import FREED, own_page, share_frames
 from gnomon.mmu.sharers import MOST_SHARERS
@@ -60,7 +61,8 @@ def leaf(rig, index):
 
 def exact(rig):
     """Rings, counts, names and sptes say the same as the frames behind the pages do."""
-    after = rig.words[rig.field("shared") : rig.field("shared") + rig.pages].tolist()
+    with rig.locked():
+        after = [rig.call(sharer_after, rig.vm, index) for index in range(rig.pages)]
     order = sorted(range(rig.pages), key=lambda index: rig.backing[index])
     rings = [list(ring) for pfn, ring in groupby(order, key=lambda index: rig.backing[index]) if pfn]
     shared = [ring for ring in rings if len(ring) > 1]
@@ -90,7 +92,7 @@ def test_do_pages_of_one_frame_come_apart_when_one_is_stored_to(world):
     rig = alike(3, world=world)
     first, spare = int(rig.backing[0]), rig.pool("free")
     assert share(rig, (0, 1), (0, 2)) == (2, 2)
-    assert rig.backing[:3].tolist() == [first] * 3 and rig.pool("free") == spare + 2
+    assert rig.backing[:3].tolist() == [first] * 3 and rig.pool("free") == spare + 2 - 1, "two frames back, one for the links"
     exact(rig)
     for index in range(3):
         assert rig.access(BASE + index * 4096, TLB_READ) == (XL_OK, first << 12)
@@ -176,6 +178,23 @@ def test_is_a_full_pool_no_loss_to_a_store_to_a_shared_page():
     assert (rig.peek(0, 0), rig.peek(1, 0)) == (7, 8)
     for pfn in taken:
         rig.call(frame_free, pfn)
+    rig.clean()
+
+
+def test_does_sharing_need_no_frame_above_the_minimum():
+    """The links of a region take a frame, below the watermark too, because one comes back; without any, nothing is shared."""
+    rig = alike(3)
+    taken = []
+    while pfn := rig.call(frame_alloc_reserve):
+        taken.append(pfn)
+    assert share(rig, (0, 1)) == (0, 0)
+    exact(rig)
+    rig.call(frame_free, taken.pop())
+    assert share(rig, (0, 1), (0, 2)) == (2, 2)
+    exact(rig)
+    for pfn in taken:
+        rig.call(frame_free, pfn)
+    assert rig.store(BASE, 8) == XL_OK and [rig.peek(index, 0) for index in range(3)] == [8, 7, 7]
     rig.clean()
 
 

@@ -51,7 +51,7 @@ OBJECT_LAYOUTS = {CACHE_SP: SP, CACHE_DESC: DESC}
 TLB_FIELDS = ("load", "store", "fetch", "addend")
 KINDS = {
     "VM": {"mmu_lock": "lock", "harvester": "lock", "active_head": "ref", "active_tail": "ref", "direct_root": "ref", "vcpus": "ref"}
-    | dict.fromkeys(("backing", "rmap", "tracked", "shared", "dirty", "snapshot", "hash", "region_rmap", "region_tracked"), "ref"),
+    | dict.fromkeys(("backing", "rmap", "tracked", "dirty", "snapshot", "hash", "region_rmap", "region_tracked", "region_sharers"), "ref"),
     "VCPU": {"mode": "mode", "requests": "requests", "vm": "ref", "root": "ref", "spare": "ref"},
     "SP": {"role": "role", "table": "ref", "parents": "rmap", "hash_next": "ref", "newer": "ref", "older": "ref", "zap_next": "ref"},
     "DESC": {"more": "more", "sptes": "at"},
@@ -145,9 +145,8 @@ class ArenaMap:
         pages = self.memory(self.vm + VM.pages)
         bitmap = (pages + 63) >> 6
         sizes = {"backing": (pages, "pfn"), "rmap": (pages, "rmap"), "tracked": (pages, ""), "hash": (HASH_BUCKETS, "ref")}
-        sizes |= {"shared": (pages, "")}
         regions = self.memory(self.vm + VM.region_tracked) - self.memory(self.vm + VM.region_rmap)
-        sizes |= {"region_rmap": (regions, "rmap"), "region_tracked": (regions, "")}
+        sizes |= {"region_rmap": (regions, "rmap"), "region_tracked": (regions, ""), "region_sharers": (regions, "ref")}
         for name, (words, kind) in (sizes | {"dirty": (bitmap, "pages"), "snapshot": (bitmap, "pages")}).items():
             first = self.memory(self.vm + getattr(VM, name))
             if first and 0 <= at - first < words:

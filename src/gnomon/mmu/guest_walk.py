@@ -20,11 +20,11 @@ from gnomon.mmu.design import TABLES, TABLES_UNTRACKED
 from gnomon.mmu.guest_pte import PTE_VALID, is_malformed, pte_access, pte_gfn
 from gnomon.mmu.host_page import HOST_RETRY, host_pfn
 from gnomon.mmu.leaf import link_child, note_use, repair_middle
-from gnomon.mmu.region import region_of
+from gnomon.mmu.region import region_of, sharer_after
 from gnomon.mmu.rmap import CHANGED_MASK, PROTECT_TABLE, rmap_walk
 from gnomon.mmu.shadow_page import ROOT_LEVEL, SP, TABLE_SHIFT, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.share import unshare
-from gnomon.mmu.slot import mark_dirty, sharer_after, slot_index
+from gnomon.mmu.slot import mark_dirty, slot_index
 from gnomon.mmu.slow_fault import map_below
 from gnomon.mmu.spte import ACCESSED, DIRTY, EXECUTABLE, LARGE, PRESENT, READABLE, spte_table
 from gnomon.mmu.sync_page import sync_for_use, sync_gfn

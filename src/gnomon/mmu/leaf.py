@@ -13,10 +13,11 @@ from gnomon.lang.atomics import cmpxchg, fetch_or, read_once, store_release, wri
 from gnomon.mmu.design import GUARD, GUARD_FIXUP, PUBLISH, PUBLISH_BITMAP_FIRST, PUBLISH_SPTE_FIRST, TABLES, TABLES_UNSYNC, TABLES_UNTRACKED
 from gnomon.mmu.fast_fault import make_writable
 from gnomon.mmu.host_page import HOST_RETRY, host_pfn
+from gnomon.mmu.region import sharer_after
 from gnomon.mmu.rmap import page_rmap_add, rmap_add
 from gnomon.mmu.shadow_page import SP, child_page, make_role, sp_alloc, sp_find
 from gnomon.mmu.share import shared_access, unshare
-from gnomon.mmu.slot import mark_dirty, sharer_after
+from gnomon.mmu.slot import mark_dirty
 from gnomon.mmu.spte import (
     EXECUTABLE,
     MMU_WRITABLE,

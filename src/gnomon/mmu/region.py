@@ -25,6 +25,21 @@ def region_of(m, vm, index):
 
 
 @kernel
+def sharer_after(m, vm, index):
+    """1 + the next page behind the frame of page `index`, 0 if the frame is its own (sharers.py). Under mmu_lock."""
+    links = read_once(m, read_once(m, vm + VM.region_sharers) + region_of(m, vm, index))
+    if links == 0:
+        return 0
+    return read_once(m, links + place_in_region(m, vm, index))
+
+
+@kernel
+def place_in_region(m, vm, index):
+    """Which page of its region page `index` is."""
+    return (index + read_once(m, vm + VM.base_gfn)) & (TABLE_ENTRIES - 1)
+
+
+@kernel
 def region_count(m, vm):
     """Regions of this machine, those that are partly RAM too."""
     return region_of(m, vm, read_once(m, vm + VM.pages) - 1) + 1

@@ -13,7 +13,7 @@ from gnomon.mmu.context import reset_context
 from gnomon.mmu.region import region_count
 from gnomon.mmu.release import run_callbacks
 from gnomon.mmu.rmap import take_spare
-from gnomon.mmu.sharers import give_up
+from gnomon.mmu.sharers import free_links, give_up
 from gnomon.mmu.vcpu import VCPU, VCPU_WORDS
 from gnomon.mmu.vm_words import HASH_BUCKETS, VM, VM_WORDS
 from gnomon.mmu.zap import zap_all
@@ -36,16 +36,15 @@ def vm_create(m, base_gfn, pages, n_max):
     write_once(m, vm + VM.n_max, n_max)
     backing = static_words(m, pages)
     rmap = static_words(m, pages)
-    tracked = static_words(m, 2 * pages)
+    tracked = static_words(m, pages)
     bitmaps = static_words(m, 2 * bitmap_size(pages))
     buckets = static_words(m, HASH_BUCKETS)
-    regions = static_words(m, 2 * region_count(m, vm))
+    regions = static_words(m, 3 * region_count(m, vm))
     if backing == 0 or rmap == 0 or tracked == 0 or bitmaps == 0 or buckets == 0 or regions == 0:
         return 0
     write_once(m, vm + VM.backing, backing)
     write_once(m, vm + VM.rmap, rmap)
     write_once(m, vm + VM.tracked, tracked)
-    write_once(m, vm + VM.shared, tracked + pages)
     write_once(m, vm + VM.dirty, bitmaps)
     write_once(m, vm + VM.snapshot, bitmaps + bitmap_size(pages))
     if summary_words(words_of(pages)):
@@ -54,6 +53,7 @@ def vm_create(m, base_gfn, pages, n_max):
     write_once(m, vm + VM.hash, buckets)
     write_once(m, vm + VM.region_rmap, regions)
     write_once(m, vm + VM.region_tracked, regions + region_count(m, vm))
+    write_once(m, vm + VM.region_sharers, regions + 2 * region_count(m, vm))
     return vm
 
 
@@ -91,4 +91,4 @@ def vm_clear(m, vm, t):
         if read_once(m, at):
             give_up(m, vm, index, read_once(m, at))
             write_once(m, at, 0)
-    return 0
+    return free_links(m, vm)

@@ -8,15 +8,15 @@
 
 A guest table is never shared: its A and D are set here, its stores are emulated here, so it would not stay shared.
 
-Guarantees C1  nobody stores to a frame that two pages lie behind
-           C2  pages are compared when nobody can store to them: no store falls between the comparison and the merge
-           C3  a frame is freed after the flush, and nothing that can reach it is made after that (I1 of host_page.py)
-           C4  a page that has its own frame again is read from that frame only: no TLB has the shared one when the first store retires
-           C5  a page that is un-shared is logged, whatever is stored to it: a copy of it that is under way reads a frame that may
+Guarantees J1  nobody stores to a frame that two pages lie behind
+           J2  pages are compared when nobody can store to them: no store falls between the comparison and the merge
+           J3  a frame is freed after the flush, and nothing that can reach it is made after that (I1 of host_page.py)
+           J4  a page that has its own frame again is read from that frame only: no TLB has the shared one when the first store retires
+           J5  a page that is un-shared is logged, whatever is stored to it: a copy of it that is under way reads a frame that may
                be another page's own by now, and must be followed by another copy
 Context    outside guest mode. share_frames takes VM.mover, then mmu_lock for one pair at a time; all others run under mmu_lock, the
            page in no invalidation
-Progress   a pair is one flush and at most 1024 loads under mmu_lock
+Progress   a pair is two flushes and at most 1024 loads under mmu_lock
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from gnomon.lang.guest_memory import copy_page
 from gnomon.mem.frames import frame_alloc, frames_are_equal
 from gnomon.mmu.host_page import frames_changed
 from gnomon.mmu.invalidate import zap_pages
-from gnomon.mmu.sharers import MOST_SHARERS, give_up, join, leave, sharer_count
-from gnomon.mmu.slot import back_page, backing, backing_fault, mark_dirty, sharer_after
+from gnomon.mmu.region import sharer_after
+from gnomon.mmu.sharers import MOST_SHARERS, give_up, have_links, join, leave, sharer_count
+from gnomon.mmu.slot import back_page, backing, backing_fault, mark_dirty
 from gnomon.mmu.spte import WRITABLE
 from gnomon.mmu.vm_words import VM
 from gnomon.sync.spinlock import spin_lock, spin_unlock
@@ -51,11 +52,13 @@ def may_share(m, vm, index, other):
 @kernel
 def merge(m, vm, index, other):
     """Put page `other` behind the frame of page `index`, which holds the same. Returns 1, + FREED if a frame came back."""
+    if have_links(m, vm, index) == 0 or have_links(m, vm, other) == 0:
+        return 0  # not even a frame below the pool's minimum
     gone = backing(m, vm, other)
     store_release(m, read_once(m, vm + VM.backing) + other, backing(m, vm, index))
     freed = give_up(m, vm, other, gone)
     join(m, vm, index, other)
-    frames_changed(m, vm)  # C3: a fault that found the frame that is gone, or a frame of its own, before it had the lock
+    frames_changed(m, vm)  # J3: a fault that found the frame that is gone, or a frame of its own, before it had the lock
     return 1 + freed * FREED
 
 
@@ -67,7 +70,7 @@ def share_page(m, vm, t, index, other):
     zap_pages(m, vm, t, other, other + 1)
     if sharer_after(m, vm, index) == 0:  # else nobody can store to it
         zap_pages(m, vm, t, index, index + 1)
-    if frames_are_equal(m, backing(m, vm, index), backing(m, vm, other)) == 0:  # C2: after both flushes
+    if frames_are_equal(m, backing(m, vm, index), backing(m, vm, other)) == 0:  # J2: after both flushes
         return 0
     return merge(m, vm, index, other)
 
@@ -88,7 +91,7 @@ def share_frames(m, vm, t, pairs, count):
 
 @kernel
 def shared_access(access):
-    """What a leaf of a shared page allows of `access`: make_leaf() gives it no bit of the three that W needs (C1)."""
+    """What a leaf of a shared page allows of `access`: make_leaf() gives it no bit of the three that W needs (J1)."""
     return access & ~WRITABLE
 
 
@@ -100,11 +103,11 @@ def unshare(m, vm, t, index):
         return 0
     old = backing(m, vm, index)
     copy_page(m, new << 12, old << 12)
-    zap_pages(m, vm, t, index, index + 1)  # C4
+    zap_pages(m, vm, t, index, index + 1)  # J4
     back_page(m, vm, index, new)
     leave(m, vm, index, old)
     frames_changed(m, vm)  # a fault for a load that found the shared frame before it had the lock (I-13)
-    mark_dirty(m, vm, 0, index)  # C5: after the change
+    mark_dirty(m, vm, 0, index)  # J5: after the change
     fetch_add(m, vm + VM.unshared, 1)
     return new
 

@@ -1,9 +1,10 @@
 """sharers: the pages of a machine that lie behind one frame, as a ring. Counterpart in Linux: KSM's stable node and its rmap items.
 
-    VM.shared[a] = b + 1, VM.shared[b] = c + 1, VM.shared[c] = a + 1     pages a, b and c lie behind one frame
-    VM.shared[a] = 0                                                     the frame behind page a is its own
+    link of a = b + 1, link of b = c + 1, link of c = a + 1     pages a, b and c lie behind one frame
+    link of a = 0, or no links of a's region                    the frame behind page a is its own
 
-Owns       VM.shared, the counts of it, and which page the word of a shared frame names
+Owns       VM.region_sharers[r]   a frame with the links of region r, from the first time that a page of it shares until vm_clear
+           VM.shared_pages, VM.shared_frames; which page the word of a shared frame names
 Guarantees D1  the word of a frame names a page that lies behind it: where one page is left of a ring, its stores are logged as its own (F2)
            D2  a frame is freed by the last page that gives it up, and by no other
            D3  the sptes of a page are in the rmap of that page, whichever page its frame's word names
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once
-from gnomon.mem.frames import frame_free
-from gnomon.mmu.region import leaf_rmap, region_of
+from gnomon.lang.guest_memory import clear_page
+from gnomon.mem.frames import frame_alloc_reserve, frame_free
+from gnomon.mem.pool import PAGE_WORDS_SHIFT
+from gnomon.mmu.region import leaf_rmap, place_in_region, region_count, region_of, sharer_after
 from gnomon.mmu.rmap import RMAP_LOCKED, rmap_find
-from gnomon.mmu.slot import name_frame, sharer_after
+from gnomon.mmu.slot import name_frame
 from gnomon.mmu.spte import HOST_WRITABLE, LARGE
 from gnomon.mmu.vm_words import VM
 
@@ -65,9 +68,36 @@ def sharer_count(m, vm, index):
 
 
 @kernel
+def have_links(m, vm, index):
+    """Words for the links of the region of page `index`. Returns 0 if there is no frame for them, one below POOL.min either.
+
+    Below it, because who shares is about to free a frame."""
+    at = read_once(m, vm + VM.region_sharers) + region_of(m, vm, index)
+    if read_once(m, at) == 0:
+        pfn = frame_alloc_reserve(m)
+        if pfn == 0:
+            return 0
+        clear_page(m, pfn << 12)
+        write_once(m, at, pfn << PAGE_WORDS_SHIFT)
+    return 1
+
+
+@kernel
+def free_links(m, vm):
+    """No page shares a frame any more, and none will: free the links."""
+    for region in range(region_count(m, vm)):
+        at = read_once(m, vm + VM.region_sharers) + region
+        if read_once(m, at):
+            frame_free(m, read_once(m, at) >> PAGE_WORDS_SHIFT)
+            write_once(m, at, 0)
+    return 0
+
+
+@kernel
 def set_sharer(m, vm, index, following):
     """Make `following`, 0 or page + 1, what comes after page `index` in its ring, and count the page (D4)."""
-    at = read_once(m, vm + VM.shared) + index
+    links = read_once(m, read_once(m, vm + VM.region_sharers) + region_of(m, vm, index))
+    at = links + place_in_region(m, vm, index)
     change = int(following != 0) - int(read_once(m, at) != 0)
     write_once(m, at, following)
     if change:

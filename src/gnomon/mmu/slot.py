@@ -6,8 +6,8 @@ gfn, and none of machines that share a pool).
 
 Context    anywhere; backing_fault takes VM.backing_lock, which may be taken under mmu_lock
 Guarantees G1  a backing word changes from 0 to a pfn whose frame is zero, once, under VM.backing_lock; any other change is an
-               invalidation's (invalidate.py). The frame's word is set before and names its machine and index as long as it is behind a page
-               (or share.py's, where pages come to lie behind one frame and apart again: its word names one of them)
+               invalidation's (invalidate.py), or is that of pages that come to share a frame, and apart again (share.py). The frame's word
+               is set before, and names its machine and its index, or that of one of the pages behind it, as long as there is one
            G2  who reads a frame through its backing word does so under mmu_lock; who writes it, with no invalidation of the page in
                progress besides; or as VM.mover, or through an spte: anything else may find the frame gone (host_page.py)
 """
@@ -41,12 +41,6 @@ def slot_index(m, vm, gpa):
 def backing(m, vm, index):
     """pfn behind page `index`, 0 if it was never touched."""
     return load_acquire(m, read_once(m, vm + VM.backing) + index)  # pairs with store_release in back_page: the frame is filled
-
-
-@kernel
-def sharer_after(m, vm, index):
-    """1 + the next page behind the frame of page `index`, 0 if the frame is its own (sharers.py). Under mmu_lock."""
-    return read_once(m, read_once(m, vm + VM.shared) + index)
 
 
 @kernel

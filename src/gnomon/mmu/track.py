@@ -13,8 +13,9 @@ from __future__ import annotations
 from gnomon.lang import kernel
 from gnomon.lang.atomics import fetch_add, read_once, write_once
 from gnomon.mmu.host_page import host_wait, is_invalidating
+from gnomon.mmu.region import sharer_after
 from gnomon.mmu.shadow_page import ROLE_DIRECT, SP, hash_head
-from gnomon.mmu.slot import backing, index_of_frame, mark_dirty, sharer_after, slot_index
+from gnomon.mmu.slot import backing, index_of_frame, mark_dirty, slot_index
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
 from gnomon.mmu.vm_words import VM
 from gnomon.mmu.zap import commit_zap, prepare_zap, zap_spte

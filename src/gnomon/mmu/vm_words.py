@@ -31,9 +31,9 @@ VM = record(
     ring_seen=1,  # what that was when the bitmap was last harvested
     rmap=1,  # word ref: rmap head of each page
     tracked=1,  # word ref: number of shadow pages that shadow this page as a guest table
-    shared=1,  # word ref: 1 + the next page behind the same frame, 0 = the frame of this page is its own (sharers.py)
     region_rmap=1,  # word ref: rmap head of the large sptes of each region (region.py)
     region_tracked=1,  # word ref: shadow pages that shadow a page of this region as a guest table + its shared pages: no large spte
+    region_sharers=1,  # word ref: word ref of a word a page of this region, its next sharer; 0 = no page of it ever shared (sharers.py)
     dirty=1,  # word ref: bitmap of pages written since they were harvested
     dirty_lines=1,  # word ref: its summary, a bit for 8 words that may have a set bit; 0 = the bitmap is one word (bitmap.py)
     snapshot=1,  # word ref: bitmap of pages taken by a harvest that is not committed yet

@@ -53,7 +53,7 @@ def parts(machine: Machine) -> dict[str, int]:
     fixed["run records"] = -(-(FRAME_WORDS_AT + frames + runs * RUN.size) // PAGE_WORDS) * PAGE_SIZE - sum(fixed.values())
     own = {"backing": machine.pages, "rmap heads": machine.pages, "tracked": machine.pages}
     own["dirty and snapshot bitmaps, their summaries"] = 2 * bitmap_size(machine.pages)
-    own |= {"regions: rmap heads and tracked": 2 * regions}
+    own |= {"regions: rmap heads, tracked and sharers": 3 * regions}
     own |= {"machine and devices": VM_WORDS, "hash": HASH_BUCKETS, "staging area": STAGE_WORDS}
     blocks = {"harts: registers, TLB, decode cache": machine.harts * (_frames(VCPU_WORDS) + _frames(DECODE_WORDS)) * PAGE_SIZE}
     return fixed | {name: _frames(words) * PAGE_SIZE for name, words in own.items()} | blocks

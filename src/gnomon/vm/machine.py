@@ -48,7 +48,7 @@ def default_shadow_pages(memory: int) -> int:
 
 def _frames_needed(ram_pages: int, harts: int, shadow_pages: int) -> int:
     """Frames of a host that has this machine alone."""
-    tables = ram_pages * 4 // PAGE_WORDS + (ram_pages // 32 + ram_pages // 256) // PAGE_WORDS + 64
+    tables = ram_pages * 3 // PAGE_WORDS + (ram_pages // 32 + ram_pages // 256) // PAGE_WORDS + 64
     hart_frames = harts * (DECODE_WORDS // PAGE_WORDS + 8)
     frames = ram_pages + tables + hart_frames + shadow_pages * 2 + SPARE_FRAMES
     return frames + (frames + 128 * PAGE_WORDS) // PAGE_WORDS  # the frame words, and the fixed map

@@ -1,6 +1,6 @@
 """Two pages lie behind one frame until one of them is stored to: no store is lost, none is seen in the other page, no frame goes too early.
 
-The pages are 0 and 1, both zero, both with a frame. Where the log is on, a migration must end with what the pages hold (C5, D1).
+The pages are 0 and 1, both zero, both with a frame. Where the log is on, a migration must end with what the pages hold (J5, D1).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from gnomon.mem.pool import FRAME_GUEST, PAGE_WORDS_SHIFT, POOL, frame_tag
 from gnomon.mmu.host_access import host_store_begin, host_store_end
 from gnomon.mmu.host_page import frames_changed, is_fault_stale
 from gnomon.mmu.invalidate import MOVE, TAKE_ZERO, change_frames, move_page, zap_pages
-from gnomon.mmu.region import leaf_rmap
+from gnomon.mmu.region import leaf_rmap, place_in_region, region_of, sharer_after
 from gnomon.mmu.share import may_share, merge, own_page, share_frames, share_page, shared_access, unshare
 from gnomon.mmu.sharers import give_up, leave, set_sharer, spte_rmap
-from gnomon.mmu.slot import back_page, backing, backing_fault, index_of_frame, mark_dirty, sharer_after
+from gnomon.mmu.slot import back_page, backing, backing_fault, index_of_frame, mark_dirty
 from gnomon.mmu.tlb import TLB_READ, tlb_host
 from gnomon.mmu.translate import mmu_translate
 from gnomon.mmu.vcpu import VCPU, guest_enter, guest_exit
@@ -155,7 +155,8 @@ def move_early(m, vm, t, index, old):
 @kernel
 def set_sharer_uncounted(m, vm, index, following):
     """Mutant of set_sharer(): the region of the page may be mapped large."""
-    return write_once(m, read_once(m, vm + VM.shared) + index, following)
+    links = read_once(m, read_once(m, vm + VM.region_sharers) + region_of(m, vm, index))
+    return write_once(m, links + place_in_region(m, vm, index), following)
 
 
 @kernel
@@ -347,8 +348,8 @@ register(
         "two pages come to share a frame, and a store to one of them is neither lost nor seen in the other (I-13)",
         store,
         {
-            "compare-first": Mutant("compares while the guest may store (C2)", {share_page: compare_first}, property=CONTENT),
-            "compare-one": Mutant("compares with a page that may be stored to (C2)", {share_page: compare_one}, property=CONTENT),
+            "compare-first": Mutant("compares while the guest may store (J2)", {share_page: compare_first}, property=CONTENT),
+            "compare-one": Mutant("compares with a page that may be stored to (J2)", {share_page: compare_one}, property=CONTENT),
             "no-sequence": NO_SEQUENCE,
             "skip-flush": SKIP_FLUSH,
             "keeps": KEEPS,
@@ -361,9 +362,9 @@ register(
         "a store to a shared page gets a frame of its own first: by the slow fault, never by the fast one",
         fault,
         {
-            "all-access": Mutant("lets a fast fault give W in a shared page (C1)", {shared_access: all_access}, property="expectation"),
+            "all-access": Mutant("lets a fast fault give W in a shared page (J1)", {shared_access: all_access}, property="expectation"),
             "by-name": Mutant("looks for an spte in the rmap of another page (D3)", {spte_rmap: rmap_by_name}),
-            "in-place": Mutant("lets the first who stores have the frame (C1)", {unshare: unshare_in_place}, property="expectation"),
+            "in-place": Mutant("lets the first who stores have the frame (J1)", {unshare: unshare_in_place}, property="expectation"),
         },
     )
 )
@@ -374,20 +375,20 @@ register(
         region,
         {
             "uncounted": Mutant("maps a region large that has a shared page (D4)", {set_sharer: set_sharer_uncounted}, property=CONTENT),
-            "keeps-large": Mutant("leaves the large spte where it was (C2)", {zap_region: zap_no_region}, property=CONTENT),
+            "keeps-large": Mutant("leaves the large spte where it was (J2)", {zap_region: zap_no_region}, property=CONTENT),
         },
     )
 )
 register(
     Entry(
         "share/reader",
-        "who loads from a page after a store to it retired reads what was stored, not the frame that it shared (C4)",
+        "who loads from a page after a store to it retired reads what was stored, not the frame that it shared (J4)",
         reader,
         {
-            "stores-in-place": Mutant("a device stores to the frame of two pages (C1)", {own_page: own_whatever}, property=CONTENT),
-            "unzapped": Mutant("leaves the page mapped where it was (C4)", {unshare: unshare_unzapped}, property="expectation"),
-            "skip-flush": Mutant("flushes no TLB (C4)", design="flush=skipped", property="expectation"),
-            "no-sequence": Mutant("maps what it looked up before (C4, I-13)", {is_fault_stale: progress_alone}, property="expectation"),
+            "stores-in-place": Mutant("a device stores to the frame of two pages (J1)", {own_page: own_whatever}, property=CONTENT),
+            "unzapped": Mutant("leaves the page mapped where it was (J4)", {unshare: unshare_unzapped}, property="expectation"),
+            "skip-flush": Mutant("flushes no TLB (J4)", design="flush=skipped", property="expectation"),
+            "no-sequence": Mutant("maps what it looked up before (J4, I-13)", {is_fault_stale: progress_alone}, property="expectation"),
         },
     )
 )
@@ -402,9 +403,9 @@ register(
 register(
     Entry(
         "share/copied",
-        "a page that is un-shared during its copy is copied again, though nothing was stored to it (C5)",
+        "a page that is un-shared during its copy is copied again, though nothing was stored to it (J5)",
         copied,
-        {"unlogged": Mutant("does not log what is un-shared (C5)", {unshare: unshare_unlogged}, property=LOST)},
+        {"unlogged": Mutant("does not log what is un-shared (J5)", {unshare: unshare_unlogged}, property=LOST)},
     )
 )
 register(
