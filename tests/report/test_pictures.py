@@ -25,7 +25,7 @@ JITTER_ROWS = [
 def outcome(reclaim, most):
     samples = [s | {"deferred": most if reclaim == "call-rcu" else 0} for s in SAMPLES]
     fields = {"reclaim": reclaim, "shrinker": True, "seconds": 1.0, "n_max": 128, "threads": 4}
-    return fields | {"samples": samples, "counts": {}, "lost": []}
+    return fields | {"caches": [], "samples": samples, "counts": {}, "lost": []}
 
 
 def answers(found, words, command, tell):
