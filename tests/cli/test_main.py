@@ -156,6 +156,27 @@ main.main()
         assert process.stderr.read() == b""
 
 
+def test_is_a_signal_that_a_compilers_callback_drops_quiet_too():
+    """ctypes prints what its callbacks raise; the compiler then fails for want of what the callback should have given."""
+    program = """
+import ctypes, time
+from gnomon.cli import main
+main.GRACE = 600
+def compiler(*_, **__):
+    ctypes.CFUNCTYPE(None)(lambda: (print("in", flush=True), time.sleep(600)))()
+    while not main._signalled:
+        time.sleep(0.01)
+    raise RuntimeError("no object")
+main.app = compiler
+main.main()
+"""
+    with subprocess.Popen([FAKE[0], "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"in\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONG) == 143
+        assert process.stderr.read() == b""
+
+
 def test_does_ctrl_c_end_a_process_whose_main_thread_cannot_hear_it():
     """As in a compiler: whatever the main thread hears, it does not end by itself."""
     code = """

@@ -146,6 +146,7 @@ def _end_on_signals() -> None:
     def leave(number, _):
         for heard in (signal.SIGINT, signal.SIGTERM):
             signal.signal(heard, signal.SIG_IGN)  # one is enough: the next would end the way out, with a traceback
+        sys.unraisablehook = lambda _: None  # a compiler's callback that drops the exception raised here would print it
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     ours, theirs = socket.socketpair()
