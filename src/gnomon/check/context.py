@@ -32,7 +32,8 @@ FIELDS = (
     "early",  # 1: a store is nobody's business until it leaves the buffer; else membarrier() may ask for it
     "peek",  # 1: stop before an access that is visible to others; 2: every access is fine, nothing is recorded
     "lone",  # thread bits of locksets that count: not those of threads that run the same program, which may stand for each other
-    "guard",  # pointer, int64 for each word of the arena: the candidate lockset of the reduction, as it was when the level began
+    "guard",  # pointer, int64 for each word of the arena, and behind these for the life of each granule, which every access to the granule
+    # reads and a store that makes it free or not free writes: the candidate lockset of the reduction, as it was when the level began
     "narrowed",  # pointer, the same, as this worker's accesses have left it
     "narrows",  # how often they took something away
     "broken",  # how often something that steps had relied on turned out wrong: a word's lockset, a lock, significant bits
@@ -50,6 +51,9 @@ FIELDS = (
     "owned_to",
     "owner_mask",  # the bits of an owner word that are 0 while the granule is free
     "granule",  # log2 of the words in a granule
+    "mortal",  # the life that the store about to be made begins or ends, 0 for none …
+    "life",  # … that the last access has to do with where others can tell, 0 for none …
+    "life_ends",  # … and 1 when it is a store that begins or ends it
     "lock_words",  # pointer, int64 for each lock bit: its word index
     "locks",
     "lock_room",  # lock bits that a step may take

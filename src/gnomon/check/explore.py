@@ -127,7 +127,7 @@ class _Plan:
         for address in self.slots:
             machine.allocate(address)
         if self.futures is None:
-            self.futures = Futures(self.compiled.layout, len(machine.initial), machine.threads, self.model == "tso")
+            self.futures = Futures(self.compiled.layout, len(machine.guard), machine.threads, self.model == "tso")
         self.futures.number(self.visible or ())
         bound = self.first.states * 10 + 100_000 if self.first else 0
         small = 0 if self.alone or self.first else self.small

@@ -17,13 +17,21 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.check.compiled import inlined, native
-from gnomon.check.context import ADDRESS_BITS
+from gnomon.check.context import ADDRESS_BITS, AT
 from gnomon.check.form import FUTEX, LOCKED, Program
 from gnomon.check.layout import Layout
-from gnomon.check.space import FENCED, HALF, KIND, NOTED, ROWS, TOUCHED, WAYS
+from gnomon.check.space import FENCED, HALF, KIND, LIFE, LIFE_ENDS, NOTED, ROWS, TOUCHED, WAYS
 
 LOCAL, READ, WRITE, PUSH, FENCE = range(5)
 """Kinds of an action: touches nothing shared; reads; writes or is a locked operation; puts a store into the buffer; membarrier()."""
+WORDS, OWNERS, FROM, TO, GRANULE = (AT[n] for n in ("words", "owners", "owned_from", "owned_to", "granule"))
+
+
+@inlined
+def _life(C, address):
+    """The life that a store to this word may begin or end, 0 if it owns no granule."""
+    which = address - C[OWNERS]
+    return C[WORDS] + which if 0 <= which < (C[TO] - C[FROM]) >> C[GRANULE] else np.int64(0)
 
 
 @native
@@ -54,7 +62,8 @@ def _conflicts(kind, address, thread, p, shape, row):
         if kind == WRITE and learned[at + word] & mask:
             return True
         for entry in range(R[base + 1]):
-            if R[base + 4 + 2 * entry] & ADDRESS_BITS == address:
+            stored = R[base + 4 + 2 * entry] & ADDRESS_BITS
+            if stored == address or _life(p.context, stored) == address:
                 return True
     return False
 
@@ -68,6 +77,8 @@ def alone(p, shape, row, thread, before, held):
     kind = meta[KIND]
     if kind == PUSH and p.blocks[base + 3] != held:
         kind = WRITE  # gives a lock back: not alone while others may try it, or that they share it stays unseen
+    if meta[LIFE] and _conflicts(WRITE if meta[LIFE_ENDS] else READ, meta[LIFE], thread, p, shape, row):
+        return False
     return not _conflicts(kind, meta[TOUCHED], thread, p, shape, row)
 
 
@@ -76,11 +87,26 @@ def drained_alone(p, shape, row, target, thread):
     """Whether the drain of a store to `target` may be done without its alternatives: nobody looks at the word, or asks for the buffer."""
     if _conflicts(WRITE, target, thread, p, shape, row):
         return False
+    life = _life(p.context, target)
+    if life and p.index[life] >= 0 and _conflicts(WRITE, life, thread, p, shape, row):
+        return False
     for other in range(shape.threads):
         at = (p.classes[other] * p.meta[ROWS] + p.blocks[row.blocks + other * shape.stride]) * 2 * p.meta[HALF]
         if other != thread and p.learned[at + p.meta[HALF]] & 1:
             return False
     return True
+
+
+@inlined
+def _mark(noted, row, bit):
+    """Set a word's bit in a row, if the word has one. Returns 1 if it was not set."""
+    if bit < 0:
+        return 0
+    at, mask = row + (bit >> 6), np.int64(1) << (bit & 63)
+    if noted[at] & mask:
+        return 0
+    noted[at] |= mask
+    return 1
 
 
 @native
@@ -96,21 +122,15 @@ def note(p, base, cls, before):
         noted[row + half] |= 1
         new += 1
     if kind == READ or kind == WRITE or kind == PUSH:
-        bit = np.int64(index[meta[TOUCHED]])
-        if bit >= 0:
-            at = row + (bit >> 6) + (0 if kind == READ else half)
-            mask = np.int64(1) << (bit & 63)
-            if noted[at] & mask == 0:
-                noted[at] |= mask
-                new += 1
+        new += _mark(noted, row + (0 if kind == READ else half), np.int64(index[meta[TOUCHED]]))
+    if meta[LIFE]:
+        new += _mark(noted, row + (half if meta[LIFE_ENDS] else 0), np.int64(index[meta[LIFE]]))
     for entry in range(R[base + 1]):
-        bit = np.int64(index[R[base + 4 + 2 * entry] & ADDRESS_BITS])
-        if bit >= 0:
-            at = row + half + (bit >> 6)
-            mask = np.int64(1) << (bit & 63)
-            if noted[at] & mask == 0:
-                noted[at] |= mask
-                new += 1
+        stored = R[base + 4 + 2 * entry] & ADDRESS_BITS
+        life = _life(p.context, stored)
+        new += _mark(noted, row + half, np.int64(index[stored]))
+        if life:
+            new += _mark(noted, row + half, np.int64(index[life]))
     at = (cls * rows + before) * ((rows + 63) >> 6) + (after >> 6)
     mask = np.int64(1) << (after & 63)
     if went[at] & mask == 0:

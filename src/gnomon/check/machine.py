@@ -95,7 +95,7 @@ class Machine:
                 self.significant[at] = bits
         self.journal = np.zeros(2 * JOURNAL, np.int64)
         self.blocks = np.zeros((self.threads + observers) * self.stride, np.int64)
-        self.guard = np.zeros(len(words), np.int64)
+        self.guard = np.zeros(scenario.guarded, np.int64)
         if visible is not None:
             self.guard[:] = EVERYTHING
             self.guard[list(visible)] = 0

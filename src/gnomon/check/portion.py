@@ -68,7 +68,7 @@ class Assumed:
 
 def futures_of(scenario: Scenario, compiled: Compiled, model: str) -> Futures:
     """Futures of which nothing is known."""
-    return Futures(compiled.layout, len(scenario.arena.words), len(scenario.threads), model == "tso")
+    return Futures(compiled.layout, scenario.guarded, len(scenario.threads), model == "tso")
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,10 @@ class Owners:
     granule: int
     mask: int = -1
 
+    @property
+    def granules(self) -> int:
+        return self.last - self.first >> self.granule
+
 
 @dataclass
 class Scenario:
@@ -97,6 +101,11 @@ class Scenario:
         self.shared: list[int] = []
         self.significant: dict[int, int] = {}
         self.design: str | None = None  # of its machine (gnomon.mmu.designs), None without one
+
+    @property
+    def guarded(self) -> int:
+        """How many things the search may have to see accesses of: words, and behind them the lives of granules."""
+        return len(self.arena) + (self.owners.granules if self.owners else 0)
 
     def run(self, kernel, *args: int) -> int:
         """Run a kernel to its end now, before any thread starts. Returns its result."""

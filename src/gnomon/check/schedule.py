@@ -105,5 +105,5 @@ def check_fresh(schedule: Schedule, scenario: Scenario) -> None:
             f"digest {schedule.digest[:12]}, now {scenario.digest()[:12]}\n\n"
             f"hint: search again with `gnomon check {schedule.scenario} --model {schedule.model}`"
         )
-    if schedule.visible and schedule.visible[-1] >= len(scenario.arena):
+    if schedule.visible and schedule.visible[-1] >= scenario.guarded:
         raise ScheduleError(f"the schedule of {schedule.scenario} names word {schedule.visible[-1]}, the arena has {len(scenario.arena)}")

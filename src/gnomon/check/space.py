@@ -39,6 +39,8 @@ FIELDS = (
     "kind",  # of the last transition, see futures.py
     "touched",  # the word it touched
     "fence",  # 1 when it came past a membarrier()
+    "life",  # of the granule that it touched, begun or ended, 0 where that is nobody's business
+    "life_ends",  # 1: begun or ended
     # what does not change
     "worker",
     "workers",
@@ -54,8 +56,8 @@ FIELDS = (
 )
 F = {name: i for i, name in enumerate(FIELDS)}
 (CURSOR, END, TAIL, CODE, STATES, TRANSITIONS, STEPS, ENDS, STOP, CAPACITY, BUDGET, LIMIT, EDGES, EXPANDED, NOTED, WAYS, KEYED) = range(17)
-(FOUND, DETAIL, FIRST, SECOND, PARENT, ACTION, KIND, TOUCHED, FENCED) = range(17, 26)
-(WORKER, WORKERS, THREADS, ALWAYS, ATEND, BROAD, ALONE, ROWS, HALF, FOLLOW, FOREVER) = range(26, 37)
+(FOUND, DETAIL, FIRST, SECOND, PARENT, ACTION, KIND, TOUCHED, FENCED, LIFE, LIFE_ENDS) = range(17, 28)
+(WORKER, WORKERS, THREADS, ALWAYS, ATEND, BROAD, ALONE, ROWS, HALF, FOLLOW, FOREVER) = range(28, 39)
 
 STRIDE, SLOT_LIMIT = AT["stride"], AT["slot_limit"]
 

@@ -7,9 +7,10 @@ import numpy as np
 from gnomon.check.compiled import call, inlined
 from gnomon.check.context import AT, BLOCKED, FINISHED, INVISIBLE, VIOLATED, VISIBLE
 from gnomon.check.futures import FENCE, LOCAL
-from gnomon.check.space import FENCED, KIND, MERGE_LIMIT, NOTED, STEPS, TOUCHED
+from gnomon.check.space import FENCED, KIND, LIFE, LIFE_ENDS, MERGE_LIMIT, NOTED, STEPS, TOUCHED
 
 FULL, PEEK, FANOUT, VALUE, ADDRESS, TIMED, JOURNALED = (AT[n] for n in ("full", "peek", "fanout", "value", "address", "timed", "journaled"))
+OF_LIFE, ENDS = AT["life"], AT["life_ends"]
 
 
 @inlined
@@ -24,6 +25,8 @@ def advance(step, p, at, thread, base):
     meta[KIND] = LOCAL
     meta[FENCED] = 0
     C[ADDRESS] = 0
+    C[OF_LIFE] = 0
+    meta[LIFE] = 0
     pc = R[base]
     status = call(step, at, thread)
     if status == BLOCKED or status == FINISHED or status == VIOLATED:
@@ -43,6 +46,7 @@ def advance(step, p, at, thread, base):
         steps += 1
     meta[KIND] = kinds[pc]
     meta[TOUCHED] = C[ADDRESS]
+    meta[LIFE], meta[LIFE_ENDS] = C[OF_LIFE], C[ENDS]
     C[PEEK] = 1
     pc = R[base]
     while pc != 0 and merged < MERGE_LIMIT and C[FULL] == 0:

@@ -56,6 +56,8 @@ define internal i64 @do_write(ptr %C, ptr %R, i64 %thread, i64 %address, i64 %by
   %free = icmp eq i64 %held, 0
   %early = select i1 %free, i64 %may, i64 0 ; giving a lock back stays a step: others are tried before it
   %writes = add i64 %early, 1
+  %mortal = call i64 @life_changed(ptr %C, ptr %R, i64 %address, i64 %stored)
+  call void @set_mortal(ptr %C, i64 %mortal)
 {when_touched("%writes", "go")}
   %significant = call i64 @kept(ptr %C, i64 %address, i64 %stored)
   %value = call i64 @trimmed(i64 %bytes, i64 %significant)

@@ -1,6 +1,8 @@
 """touch: may a thread touch a word now, and would others see it? As LLVM text.
 
-Memory safety comes first. Then nobody else can see what a thread does to a word of whose candidate locks it holds one.
+Memory safety comes first. Then nobody else can see what a thread does to a word of whose candidate locks it holds one. An access to a
+granule that is free at some time has to do with the granule's life, too: where that is not guarded, the access is a step of its own, or the
+order in which the granule is freed before it would not be tried.
 """
 
 from gnomon.check.context import READ_ONLY
@@ -13,6 +15,62 @@ define internal void @narrow(ptr %C, i64 %address, i64 %remains) noinline {{
   call void @word_set(ptr %narrowed, i64 %address, i64 %remains)
   call void @add_to_narrows(ptr %C, i64 1)
   ret void
+}}
+
+; an access with these locks has to do with a life, 0 for none, that one of them guards
+define internal void @narrow_life(ptr %C, i64 %life, i64 %locks) alwaysinline {{
+  %none = icmp eq i64 %life, 0
+  br i1 %none, label %done, label %look
+look:
+  %narrowed = call ptr @pointer_narrowed(ptr %C)
+  %before = call i64 @word_get(ptr %narrowed, i64 %life)
+  %remains = and i64 %before, %locks
+  %same = icmp eq i64 %remains, %before
+  br i1 %same, label %done, label %fewer
+fewer:
+  call void @narrow(ptr %C, i64 %life, i64 %remains)
+  br label %done
+done:
+  ret void
+}}
+
+; the life that a store of this value to this word begins or ends, 0 for none. What a store that waits in a buffer makes of it is
+; known when it leaves the buffer: it counts in any case. So does every store to a word of which one may wait, or a later one overtook it
+define internal i64 @life_changed(ptr %C, ptr %R, i64 %address, i64 %value) alwaysinline {{
+  %owners = call i64 @field_owners(ptr %C)
+  %from = call i64 @field_owned_from(ptr %C)
+  %to = call i64 @field_owned_to(ptr %C)
+  %granule = call i64 @field_granule(ptr %C)
+  %span = sub i64 %to, %from
+  %count = lshr i64 %span, %granule
+  %which = sub i64 %address, %owners
+  %one = icmp ult i64 %which, %count
+  br i1 %one, label %owner, label %none
+owner:
+  %mask = call i64 @field_owner_mask(ptr %C)
+  %before = call i64 @seen_by(ptr %C, ptr %R, i64 %address)
+  %was = and i64 %before, %mask
+  %will = and i64 %value, %mask
+  %alive = icmp ne i64 %was, 0
+  %lives = icmp ne i64 %will, 0
+  %differ = xor i1 %alive, %lives
+  %tso = call i64 @field_tso(ptr %C)
+  %guard = call ptr @pointer_guard(ptr %C)
+  %candidates = call i64 @word_get(ptr %guard, i64 %address)
+  %words = call i64 @field_words(ptr %C)
+  %life = add i64 %words, %which
+  %life_candidates = call i64 @word_get(ptr %guard, i64 %life)
+  %bare = icmp eq i64 %candidates, 0
+  %life_bare = icmp eq i64 %life_candidates, 0
+  %either = or i1 %bare, %life_bare
+  %weak = icmp ne i64 %tso, 0
+  %waits = and i1 %either, %weak
+  %may = or i1 %differ, %waits
+  br i1 %may, label %changed, label %none
+changed:
+  ret i64 %life
+none:
+  ret i64 0
 }}
 
 ; may this thread touch the word now? 0 visible to others, 2 invisible, 4 violation, 5 stop: it would be visible
@@ -50,11 +108,18 @@ lookup:
   %mask = call i64 @field_owner_mask(ptr %C)
   %tag = and i64 %owner, %mask
   %alive = icmp ne i64 %tag, 0
+  %life_read = add i64 %words, %which
   br i1 %alive, label %guarded, label %freed
 freed:
   call void @set_violation(ptr %C, i64 4)
   ret i64 4
 guarded:
+  %life_of = phi i64 [ 0, %owned ], [ 0, %range ], [ %life_read, %lookup ]
+  %mortal = call i64 @field_mortal(ptr %C)
+  %ends = icmp ne i64 %mortal, 0
+  %life = select i1 %ends, i64 %mortal, i64 %life_of
+  call void @set_mortal(ptr %C, i64 0)
+  call void @set_life(ptr %C, i64 0)
   %peek = call i64 @field_peek(ptr %C)
   %free = icmp eq i64 %peek, 2
 {stop_if("%free", 2, "guards")}
@@ -70,8 +135,19 @@ guarded:
   %mine2 = or i64 %locks, %ro
   %left = and i64 %candidates, %mine2
   %hidden = icmp ne i64 %left, 0
-  br i1 %hidden, label %invisible, label %visible
+  %lives = icmp ne i64 %life, 0
+  %life_at = select i1 %lives, i64 %life, i64 %address
+  %life_guard = call i64 @word_get(ptr %guard, i64 %life_at)
+  %life_ro = select i1 %ends, i64 0, i64 {READ_ONLY}
+  %life_mine = or i64 %locks, %life_ro
+  %life_left = and i64 %life_guard, %life_mine
+  %life_bare = icmp eq i64 %life_left, 0
+  %mortally = and i1 %lives, %life_bare
+  %safe = xor i1 %mortally, true
+  %unseen = and i1 %hidden, %safe
+  br i1 %unseen, label %invisible, label %visible
 invisible:
+  call void @narrow_life(ptr %C, i64 %life, i64 %life_mine)
   %narrowed = call ptr @pointer_narrowed(ptr %C)
   %before = call i64 @word_get(ptr %narrowed, i64 %address)
   %remains = and i64 %before, %mine2
@@ -84,9 +160,33 @@ narrow:
   ret i64 2
 visible:
   %peeks = icmp eq i64 %peek, 1
-  %shown = icmp ne i64 %writes, 2
+  %late = icmp ne i64 %writes, 2
+  %shown = or i1 %late, %mortally
   %stop = and i1 %peeks, %shown
 {stop_if("%stop", 5, "seen")}
+  br i1 %mortally, label %mortals, label %guarded_life
+guarded_life:
+  call void @narrow_life(ptr %C, i64 %life, i64 %life_mine)
+  br label %own
+mortals:
+  call void @set_life(ptr %C, i64 %life)
+  %ended = zext i1 %ends to i64
+  call void @set_life_ends(ptr %C, i64 %ended)
+  %life_relied = icmp ne i64 %life_guard, 0
+  br i1 %life_relied, label %life_broke, label %own
+life_broke:
+  call void @narrow(ptr %C, i64 %life, i64 0)
+  call void @add_to_broken(ptr %C, i64 1)
+  br label %own
+own:
+  br i1 %hidden, label %guarded_still, label %bare
+guarded_still:
+  %narrowed2 = call ptr @pointer_narrowed(ptr %C)
+  %before2 = call i64 @word_get(ptr %narrowed2, i64 %address)
+  %remains2 = and i64 %before2, %mine2
+  call void @narrow(ptr %C, i64 %address, i64 %remains2)
+  ret i64 0
+bare:
   %relied = icmp ne i64 %candidates, 0
   br i1 %relied, label %broke, label %fine
 broke:
