@@ -16,6 +16,7 @@ from gnomon.check.claims import CLAIMS, settle
 from gnomon.check.matrix import SHIPPED, Cell
 from gnomon.cli import bench, gather, report, warming
 from gnomon.cli.main import command
+from gnomon.cli.target import target
 from gnomon.report.claims_page import evidence
 from gnomon.report.matrix_page import matrix
 from gnomon.report.report_page import Section, Step, report_page
@@ -206,7 +207,7 @@ def test_does_a_page_that_cannot_be_finished_leave_the_old_one(tmp_path, monkeyp
 
 
 def test_is_a_device_written_to_and_not_replaced():
-    report.replace(report._target(report.Path("/dev/null")), "text")
+    report.replace(target(report.Path("/dev/null"), "-o"), "text")
     assert not os.path.isfile("/dev/null")
 
 
