@@ -17,18 +17,18 @@ define internal void @narrow(ptr %C, i64 %address, i64 %remains) noinline {{
   ret void
 }}
 
-; an access with these locks has to do with a life, 0 for none, that one of them guards
-define internal void @narrow_life(ptr %C, i64 %life, i64 %locks) alwaysinline {{
-  %none = icmp eq i64 %life, 0
+; an access with these locks has to do with a word, or with a life, 0 for none, that one of them guards
+define internal void @narrow_to(ptr %C, i64 %address, i64 %locks) alwaysinline {{
+  %none = icmp eq i64 %address, 0
   br i1 %none, label %done, label %look
 look:
   %narrowed = call ptr @pointer_narrowed(ptr %C)
-  %before = call i64 @word_get(ptr %narrowed, i64 %life)
+  %before = call i64 @word_get(ptr %narrowed, i64 %address)
   %remains = and i64 %before, %locks
   %same = icmp eq i64 %remains, %before
   br i1 %same, label %done, label %fewer
 fewer:
-  call void @narrow(ptr %C, i64 %life, i64 %remains)
+  call void @narrow(ptr %C, i64 %address, i64 %remains)
   br label %done
 done:
   ret void
@@ -147,16 +147,8 @@ guarded:
   %unseen = and i1 %hidden, %safe
   br i1 %unseen, label %invisible, label %visible
 invisible:
-  call void @narrow_life(ptr %C, i64 %life, i64 %life_mine)
-  %narrowed = call ptr @pointer_narrowed(ptr %C)
-  %before = call i64 @word_get(ptr %narrowed, i64 %address)
-  %remains = and i64 %before, %mine2
-  %fewer = icmp ne i64 %remains, %before
-  br i1 %fewer, label %narrow, label %kept
-kept:
-  ret i64 2
-narrow:
-  call void @narrow(ptr %C, i64 %address, i64 %remains)
+  call void @narrow_to(ptr %C, i64 %life, i64 %life_mine)
+  call void @narrow_to(ptr %C, i64 %address, i64 %mine2)
   ret i64 2
 visible:
   %peeks = icmp eq i64 %peek, 1
@@ -166,7 +158,7 @@ visible:
 {stop_if("%stop", 5, "seen")}
   br i1 %mortally, label %mortals, label %guarded_life
 guarded_life:
-  call void @narrow_life(ptr %C, i64 %life, i64 %life_mine)
+  call void @narrow_to(ptr %C, i64 %life, i64 %life_mine)
   br label %own
 mortals:
   call void @set_life(ptr %C, i64 %life)
@@ -181,10 +173,7 @@ life_broke:
 own:
   br i1 %hidden, label %guarded_still, label %bare
 guarded_still:
-  %narrowed2 = call ptr @pointer_narrowed(ptr %C)
-  %before2 = call i64 @word_get(ptr %narrowed2, i64 %address)
-  %remains2 = and i64 %before2, %mine2
-  call void @narrow(ptr %C, i64 %address, i64 %remains2)
+  call void @narrow_to(ptr %C, i64 %address, i64 %mine2)
   ret i64 0
 bare:
   %relied = icmp ne i64 %candidates, 0

@@ -91,12 +91,18 @@ def give_page_up(m, t):
 
 
 @kernel
-def free_and_shrink(m, t):
-    """Free the object and give its page up; run the callback when its grace period is over."""
+def free_published(m, t):
+    """Take the object out of the structure and free it."""
     ref = read_once(m, POINTER_AT)
     store_release(m, POINTER_AT, 0)
     write_once(m, ref, 0)
-    slab_free(m, t, CACHE_TABLE, ref)
+    return slab_free(m, t, CACHE_TABLE, ref)
+
+
+@kernel
+def free_and_shrink(m, t):
+    """Free the object and give its page up; run the callback when its grace period is over."""
+    free_published(m, t)
     return give_page_up(m, t)
 
 

@@ -11,7 +11,7 @@ from gnomon.check.oracle import expect
 from gnomon.check.scenario import Scenario, call
 from gnomon.check.scenarios.entry import Entry, Mutant, register
 from gnomon.check.scenarios.pressure import FREE_AT_START, tables_within
-from gnomon.check.scenarios.slab import POINTER_AT, prepared, publish_object, reader
+from gnomon.check.scenarios.slab import POINTER_AT, free_published, prepared, publish_object, reader
 from gnomon.check.scenarios.stage import DATA_AT, POISON
 from gnomon.lang import kernel
 from gnomon.lang.atomics import read_once, store_release, write_once, xchg
@@ -65,10 +65,7 @@ def next_owner(m, t):
 @kernel
 def withdraw(m, t):
     """Free the published object and give its page up."""
-    ref = read_once(m, POINTER_AT)
-    store_release(m, POINTER_AT, 0)
-    write_once(m, ref, 0)
-    slab_free(m, t, CACHE_TABLE, ref)
+    free_published(m, t)
     slab_flush_magazines(m, t)
     return cache_shrink(m, t, CACHE_TABLE)
 
