@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from vm_rig import LONG, LOOP, MIB, machine, until
+from vm_rig import LONG, LOOP, MIB, machine, ram_of, take, until
 
 from gnomon.errors import GnomonError
 from gnomon.guests import path
@@ -93,24 +93,14 @@ def test_does_a_copy_stay_whole_while_pages_move():
         stop = threading.Event()
         copy = np.zeros((made.pages, 4096), dtype=np.uint8)
 
-        def take():
-            snapshot = log.harvest()
-            data, zero = np.zeros((len(snapshot.gfns), 4096), np.uint8), np.zeros(len(snapshot.gfns), np.uint8)
-            made.read_pages(snapshot.gfns, data, zero)
-            data[zero == 1] = 0
-            copy[snapshot.gfns] = data
-            snapshot.commit()
-
         made.start()
         thread, found = disturbed(made, stop, seed=2)
         until(lambda: found[0] > 0)
         with made.dirty_log() as log:
             for _ in range(6):
-                take()
+                take(made, log, copy)
             made.pause()
-            take()
+            take(made, log, copy)
             stop.set()
             thread.join(LONG)
-            ram, zero = np.zeros((made.pages, 4096), np.uint8), np.zeros(made.pages, np.uint8)
-            made.read_pages(np.arange(made.pages), ram, zero)
-            assert (copy == ram).all()
+            assert (copy == ram_of(made, np.arange(made.pages))).all()

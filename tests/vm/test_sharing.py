@@ -4,7 +4,31 @@ import threading
 
 import numpy as np
 import pytest
-from vm_rig import A0, A1, A2, LONG, LOOP, MIB, S0, T0, T1, T2, ZERO, addi, branch, constant, finish, load, lui, machine, slli, store, until
+from vm_rig import (
+    A0,
+    A1,
+    A2,
+    LONG,
+    LOOP,
+    MIB,
+    S0,
+    T0,
+    T1,
+    T2,
+    ZERO,
+    addi,
+    branch,
+    constant,
+    finish,
+    load,
+    lui,
+    machine,
+    ram_of,
+    slli,
+    store,
+    take,
+    until,
+)
 
 from gnomon.errors import GnomonError
 from gnomon.guests import path
@@ -77,27 +101,18 @@ def test_does_a_guest_find_its_own_stores_while_all_its_pages_share_frames(progr
     with machine(program(stamper()), harts=2, debug=True) as made:
         copy = np.zeros((made.pages, 4096), np.uint8)
 
-        def take():
-            snapshot = log.harvest()
-            data, zero = np.zeros((len(snapshot.gfns), 4096), np.uint8), np.zeros(len(snapshot.gfns), np.uint8)
-            made.read_pages(snapshot.gfns, data, zero)
-            data[zero == 1] = 0
-            copy[snapshot.gfns] = data
-            snapshot.commit()
-
         made.start()
         with made.dirty_log() as log:
             freed = 0
             while count(made, "pages un-shared") < 4000:  # each was stored to when others lay behind its frame
                 assert made.exit_code is None, "a page did not hold what was stored to it"
                 freed += made.share_pages()
-                take()
+                take(made, log, copy)
             assert count(made, "pages merged") >= freed > 1000
             tell(made)
             until(lambda: made.exit_code is not None, "the end")
-            take()
-            ram, zero = np.zeros((made.pages, 4096), np.uint8), np.zeros(made.pages, np.uint8)
-            made.read_pages(np.arange(made.pages), ram, zero)
+            take(made, log, copy)
+            ram = ram_of(made, np.arange(made.pages))
             assert (copy == ram).all()
         assert made.exit_code == 0 and healthy(made)
         fields = ram[FIRST : FIRST + 2 * FIELD].view(np.int64).reshape(2, FIELD, 512)

@@ -6,6 +6,8 @@ import struct
 import time
 from contextlib import contextmanager
 
+import numpy as np
+
 from gnomon.guests import path
 from gnomon.vm.devices import RAM_BASE
 from gnomon.vm.machine import Machine
@@ -101,6 +103,21 @@ def machine(guest=None, *, memory=8 * MIB, harts=1, bootargs="", **shape):
         made.stop()
     started = [*made._threads._threads, made._threads._console]
     assert not any(thread and thread.is_alive() for thread in started), "a thread is left"
+
+
+def ram_of(made, indices):
+    """What the pages at `indices` hold, a row each."""
+    data, zero = np.zeros((len(indices), 4096), np.uint8), np.zeros(len(indices), np.uint8)
+    made.read_pages(indices, data, zero)
+    data[zero == 1] = 0
+    return data
+
+
+def take(made, log, copy):
+    """Harvest the log and copy what was written, as a round of a migration does."""
+    snapshot = log.harvest()
+    copy[snapshot.gfns] = ram_of(made, snapshot.gfns)
+    snapshot.commit()
 
 
 def dirty_guest(running, **arguments):
